@@ -1,0 +1,128 @@
+"""The compiled sweep under `losses.rank_loss` on the CPU: loss and gradient, row by row.
+
+For row i, with e_k = exp(−r_ik / τ) and the columns ordered by label distance:
+from far to near, Z grows by the e_k of each group of ties, which gives the denominator of all j in it;
+from near to far, A grows by count/Z of each group, which gives ∂L/∂s_ik ∝ e_k A − 1 (SCIENCE, section 3).
+Sums are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients are added in
+order, so that the result does not depend on the number of threads.
+"""
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numba
+import numpy as np
+
+_BLOCK = 64  # rows a task: its two (64, n) buffers stay in the cache of a core
+
+
+def rank_sweep(points, order, keys, temperature, threads=1):
+    """Loss and gradient of `losses.rank_loss`.
+
+    Parameters
+    ----------
+    points : array (n, d), float32 or float64, the embedding
+    order, keys : arrays (m, m) of `losses.sort_columns`; n a multiple of m
+    temperature : float, τ
+    threads : int, how many threads to use
+
+    Returns
+    -------
+    float, array (n, d) of the type of ``points``
+    """
+    n, d = points.shape
+    coordinates = np.ascontiguousarray(points.T)
+    starts = range(0, n, _BLOCK)
+    gradients = np.zeros((len(starts), d, n))
+
+    def block(task):
+        start = starts[task]
+        apart = np.empty((min(_BLOCK, n - start), n), points.dtype)
+        near = np.empty_like(apart)
+        _distances(coordinates, start, apart)
+        np.multiply(apart, points.dtype.type(-1 / temperature), out=near)
+        np.exp(near, out=near)
+        return _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradients[task])
+
+    run = map if threads == 1 or len(starts) == 1 else _pool(os.getpid(), threads).map
+    loss = math.fsum(run(block, range(len(starts))))
+    pairs = n * (n - 1)
+    gradient = gradients.sum(axis=0).T / (pairs * temperature)
+    return loss / pairs, np.ascontiguousarray(gradient, dtype=points.dtype)
+
+
+@lru_cache(maxsize=1)
+def _pool(_process, threads):
+    """A pool of threads for this process; a forked child makes its own."""
+    return ThreadPoolExecutor(threads, thread_name_prefix="nerlib-sweep")
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def _distances(coordinates, start, apart):
+    d, n = coordinates.shape
+    for row in range(apart.shape[0]):
+        squared = apart[row]
+        squared[:] = 0
+        for axis in range(d):
+            here = coordinates[axis, start + row]
+            for k in range(n):
+                squared[k] += (coordinates[axis, k] - here) ** 2
+        for k in range(n):
+            squared[k] = math.sqrt(squared[k])
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
+def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradient):
+    d, n = coordinates.shape
+    m = order.shape[0]
+    copies = n // m
+    share = np.empty(m)  # count / Z, at the nearest column of each group of ties
+    pull = np.empty(n, apart.dtype)
+    loss = 0.0
+    for row in range(apart.shape[0]):
+        i = start + row
+        columns, distance, e = order[i % m], keys[i % m], near[row]
+
+        denominator, product = 0.0, 1.0
+        last = m - 1
+        while last >= 0:
+            count = 0
+            first = last
+            while first >= 0 and distance[first] == distance[last]:
+                for k in range(columns[first], n, m):
+                    if k != i:
+                        denominator += e[k]
+                        count += 1
+                share[first] = 0.0
+                first -= 1
+            if count:
+                share[first + 1] = count / denominator
+            for _ in range(count):  # logarithms are dear: take one for many factors
+                product *= denominator
+                if not 1e-150 < product < 1e150:
+                    loss += math.log(product)
+                    product = 1.0
+            last = first
+        loss += math.log(product)
+
+        total = 0.0
+        for place in range(m):
+            total += share[place]
+            for k in range(columns[place], n, m):
+                pull[k] = e[k] * total - 1.0
+        pull[i] = 0.0
+
+        r = apart[row]
+        for k in range(n):
+            loss += r[k] / temperature
+            pull[k] = pull[k] / r[k] if r[k] > 0 else 0.0
+        for axis in range(d):
+            here, own = coordinates[axis, i], 0.0
+            for k in range(n):
+                step = pull[k] * (here - coordinates[axis, k])
+                own -= step
+                gradient[axis, k] += step
+            gradient[axis, i] += own
+    return loss

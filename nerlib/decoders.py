@@ -1,0 +1,110 @@
+"""Decoders of velocity, position and direction from an embedding (SCIENCE, section 5)."""
+
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+
+from nerlib import metrics
+
+
+class Decoded(NamedTuple):
+    """What a decoder reads: velocity (T, 2) in mm/s, direction (T,) in degrees."""
+
+    velocity: np.ndarray
+    direction: np.ndarray
+
+
+class _Decoder:
+    """Fit, predict and score; a kind of decoder says how velocity and direction are fitted."""
+
+    def fit(self, embedding, session):
+        """Fit on training bins.
+
+        Parameters
+        ----------
+        embedding : array (T, d)
+        session : Session with T bins, whose velocity and direction are the targets
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError : lengths that disagree, NaN, or fewer than two directions
+        """
+        embedding = _check_embedding(embedding, session)
+        if len(np.unique(session.direction)) < 2:
+            raise ValueError(f"{session.name} has one direction only; decoding direction needs at least two")
+        self._velocity, self._direction = self._fit(embedding, session)
+        self._trained_on = session.digest
+        self.peak_bin_ = int(metrics.accuracy_over_time(self.predict(embedding).direction, session).argmax())
+        return self
+
+    def predict(self, embedding):
+        """Read movements from an embedding (T, d).
+
+        Returns
+        -------
+        Decoded : velocity (T, 2) in mm/s, direction (T,) in degrees
+        """
+        return Decoded(self._velocity.predict(embedding), self._direction.predict(embedding))
+
+    def score(self, embedding, session):
+        """Score the decoded movements of a session in both forms; see `metrics.score`.
+
+        Any session but the one the decoder was fitted on counts as held out.
+
+        Returns
+        -------
+        dict: form -> {"velocity_r2", "position_r2", "direction_accuracy"}
+        """
+        decoded = self.predict(_check_embedding(embedding, session))
+        held_out = session.digest != self._trained_on
+        return metrics.score(*decoded, session, held_out=held_out, peak_bin=self.peak_bin_)
+
+
+class LinearDecoder(_Decoder):
+    """Linear regression to velocity, multinomial logistic regression to direction."""
+
+    def _fit(self, embedding, session):
+        velocity = LinearRegression().fit(embedding, session.velocity)
+        direction = LogisticRegression(max_iter=1000).fit(embedding, session.direction)
+        return velocity, direction
+
+
+class KNNDecoder(_Decoder):
+    """Nearest neighbours, k from {2, 4, …, 1024} by cross-validation over whole trials.
+
+    Attributes
+    ----------
+    n_neighbors_ : dict, the k picked for "velocity" and for "direction"
+    """
+
+    def _fit(self, embedding, session):
+        folds = GroupKFold(min(5, session.n_trials))
+        smallest = min(len(train) for train, _ in folds.split(embedding, groups=session.trial))
+        ks = [k for k in 2 ** np.arange(1, 11) if k <= smallest]
+        fitted = []
+        for estimator, target in (
+            (KNeighborsRegressor(), session.velocity),
+            (KNeighborsClassifier(), session.direction),
+        ):
+            search = GridSearchCV(estimator, {"n_neighbors": ks}, cv=folds)
+            fitted.append(search.fit(embedding, target, groups=session.trial))
+        k_velocity, k_direction = (int(search.best_params_["n_neighbors"]) for search in fitted)
+        self.n_neighbors_ = {"velocity": k_velocity, "direction": k_direction}
+        return fitted
+
+
+def _check_embedding(embedding, session):
+    embedding = np.asarray(embedding)
+    if embedding.ndim != 2 or len(embedding) != len(session.rates):
+        raise ValueError(
+            f"{session.name} has {len(session.rates)} bins, so the embedding must be "
+            f"({len(session.rates)}, d); got {embedding.shape}"
+        )
+    return embedding

@@ -1,0 +1,24 @@
+"""The network of NER and CEBRA (section 3): one time bin in, one point on a sphere out."""
+
+from torch import nn
+from torch.nn.functional import normalize
+
+
+class Encoder(nn.Sequential):
+    """Linear(N, 32) GELU Linear(32, 32) GELU Linear(32, 16) GELU Linear(16, d), scaled to unit length.
+
+    Parameters
+    ----------
+    n_inputs : int, neurons × bins of history
+    n_components : int, d
+
+    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows.
+    """
+
+    def __init__(self, n_inputs, n_components=3):
+        widths = (n_inputs, 32, 32, 16)
+        hidden = (layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.GELU()))
+        super().__init__(*hidden, nn.Linear(widths[-1], n_components))
+
+    def forward(self, rates):
+        return normalize(super().forward(rates))

@@ -1,0 +1,183 @@
+"""The loss of NER: distances between embeddings follow the rank of distances between labels.
+
+Equation (section 3 of the NER paper; Rank-N-Contrast, Zha et al., NeurIPS 2023): with similarities
+s_ij = −‖z_i − z_j‖ / τ and label distances d_ij,
+
+    L = −1/(n(n−1)) Σ_i Σ_{j≠i} log( exp s_ij / Σ_{k≠i, d_ik ≥ d_ij} exp s_ik ).
+
+Read as it stands this costs O(n³). Once the columns of row i are in the order of d_ik, every denominator
+is a cumulative sum from the far end, so that one sort and one sweep a row are enough: O(n² log n).
+"""
+
+import numpy as np
+import torch
+
+_SAFE_RANGE = {torch.float32: 80.0, torch.float64: 300.0}  # exp(-range) must stay a normal number
+
+
+def ner_loss(embedding, labels, *, temperature=1.0, periods=(None, None, 360.0), weights=None):
+    """NER's loss, differentiable in the embedding.
+
+    Parameters
+    ----------
+    embedding : float tensor (n, d), one point a row; any device, float32 or float64
+    labels : tensor or array (n, k), the labels of the same rows, e.g. velocity x, y (mm/s), direction (degrees)
+    temperature : float > 0, τ
+    periods : k entries, None for a linear column, the period for a circular one; None: all linear
+    weights : k floats >= 0, the factor of each column in the label distance; None: all 1
+
+    Returns
+    -------
+    scalar tensor, mean over the n(n − 1) ordered pairs
+
+    Raises
+    ------
+    ValueError : shapes that disagree, fewer than two rows, labels that are not finite
+    """
+    labels = torch.as_tensor(labels, device=embedding.device)
+    if embedding.ndim != 2 or labels.ndim != 2 or len(embedding) != len(labels):
+        raise ValueError(
+            "embedding must be (n, d) and labels (n, k) with the same n; "
+            f"got {tuple(embedding.shape)} and {tuple(labels.shape)}"
+        )
+    if not torch.isfinite(labels).all():
+        raise ValueError("labels hold NaN or infinite values; drop those rows first")
+    return rank_loss(embedding, label_distances(labels, periods, weights), temperature=temperature)
+
+
+def label_distances(labels, periods=(None, None, 360.0), weights=None):
+    """Distance between labels: |Δ| summed over columns, the short way round on circular ones.
+
+    d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|) for the labels of the paper (section 3).
+
+    Parameters
+    ----------
+    labels : tensor (m, k)
+    periods, weights : as in `ner_loss`
+
+    Returns
+    -------
+    tensor (m, m), floating
+    """
+    n_columns = labels.shape[1]
+    periods = check_per_column("periods", periods, n_columns, None)
+    weights = check_per_column("weights", weights, n_columns, 1.0)
+    if not labels.is_floating_point():
+        labels = labels.double()
+    total = labels.new_zeros(len(labels), len(labels))
+    for column, period, weight in zip(labels.T, periods, weights, strict=True):
+        apart = (column[:, None] - column[None, :]).abs_()
+        if period is not None:
+            apart.remainder_(period)
+            apart = torch.minimum(apart, period - apart)
+        total.add_(apart, alpha=weight)
+    return total
+
+
+def rank_loss(embedding, distances, *, temperature=1.0):
+    """NER's loss from label distances that are known already.
+
+    Parameters
+    ----------
+    embedding : float tensor (n, d)
+    distances : tensor (m, m), n a multiple of m: row i of the embedding carries label i mod m.
+        In training each label stands twice, with its reference and with its positive.
+    temperature : float > 0, τ
+
+    Returns
+    -------
+    scalar tensor
+    """
+    n, m = len(embedding), len(distances)
+    if n < 2 or m == 0 or n % m:
+        raise ValueError(f"{n} rows of the embedding cannot carry {m} labels; need n >= 2, a multiple of m")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    if embedding.device.type == "cpu" and _is_narrow(embedding, temperature):
+        return _SweptRankLoss.apply(embedding, distances, temperature)
+    return _sorted_rank_loss(embedding, distances, temperature)
+
+
+def _is_narrow(embedding, temperature):
+    """Whether exp(s) cannot leave the normal numbers, so that plain sums of it are exact enough."""
+    if embedding.dtype not in _SAFE_RANGE:
+        return False
+    with torch.no_grad():
+        extent = torch.linalg.vector_norm(embedding.amax(0) - embedding.amin(0)).item()
+    return extent / temperature <= _SAFE_RANGE[embedding.dtype]
+
+
+def _sorted_rank_loss(embedding, distances, temperature):
+    """The loss in a few tensor operations, for any device; autograd takes the gradient."""
+    copies = len(embedding) // len(distances)
+    apart = torch.cdist(embedding, embedding, compute_mode="donot_use_mm_for_euclid_dist")
+    similarity = _without_diagonal(-apart / temperature)
+    distances, order = _without_diagonal(distances.repeat(copies, copies)).sort(dim=1)
+    similarity = similarity.gather(1, order)
+    log_tail = similarity.flip(1).logcumsumexp(1).flip(1)  # log Σ over this column and all farther ones
+    tie = torch.searchsorted(distances, distances)  # the first column as far away as this one
+    return (log_tail.gather(1, tie) - similarity).mean()
+
+
+def _without_diagonal(square):
+    n = len(square)
+    return square.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
+
+
+class _SweptRankLoss(torch.autograd.Function):
+    """The loss and its gradient in one compiled pass over blocks of rows; see `_sweep`."""
+
+    @staticmethod
+    def forward(ctx, embedding, distances, temperature):
+        from nerlib._sweep import rank_sweep
+
+        order, keys = sort_columns(distances.detach().numpy())
+        points = np.ascontiguousarray(embedding.detach().numpy())
+        loss, gradient = rank_sweep(points, order, keys, float(temperature), torch.get_num_threads())
+        ctx.gradient = torch.from_numpy(gradient)
+        return embedding.new_tensor(loss)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, upstream):
+        return upstream * ctx.gradient, None, None
+
+
+def sort_columns(distances):
+    """Order the columns of each row by distance.
+
+    float32 distances are not negative, so their bits sort as integers do: distance and column are
+    packed into one 64-bit word, whose plain sort runs many times faster than an argsort.
+
+    Parameters
+    ----------
+    distances : array (m, m), float32 or float64, >= 0
+
+    Returns
+    -------
+    order : int array (m, m), the columns from near to far
+    keys : array (m, m), equal where distances are equal, in the same order
+    """
+    if distances.dtype != np.float32:
+        order = np.argsort(distances, axis=1)
+        return order, np.take_along_axis(distances, order, axis=1)
+    packed = distances.view(np.uint32).astype(np.uint64)
+    packed <<= np.uint64(32)
+    packed |= np.arange(distances.shape[1], dtype=np.uint64)
+    packed.sort(axis=1)
+    return (packed & np.uint64(0xFFFFFFFF)).astype(np.int32), (packed >> np.uint64(32)).astype(np.uint32)
+
+
+def check_per_column(name, values, n_columns, default):
+    """One value a label column, or a ValueError that names the parameter and both numbers."""
+    if values is None:
+        return (default,) * n_columns
+    if len(values) != n_columns:
+        raise ValueError(
+            f"{name} has {len(values)} entries but the labels have {n_columns} columns; "
+            f"give {name} one entry a column, or None"
+        )
+    low = 0 if name == "weights" else np.finfo(float).tiny
+    if any(v is not None and not (np.isfinite(v) and v >= low) for v in values):
+        raise ValueError(f"{name} must be finite and {'not negative' if low == 0 else 'positive'}, got {values}")
+    return tuple(values)

@@ -1,0 +1,87 @@
+"""Scores of decoded movements, each in its published and its standard form (SCIENCE, sections 5 and 6)."""
+
+import numpy as np
+from sklearn.metrics import r2_score
+
+
+def position(velocity, session):
+    """Displacement since the trial's first bin: the cumulative sum of velocity within the trial.
+
+    Parameters
+    ----------
+    velocity : array (T, 2), mm/s
+    session : Session with T bins, which tells where trials begin
+
+    Returns
+    -------
+    array (T, 2), mm
+    """
+    total = np.cumsum(velocity, axis=0, dtype=np.float64)
+    before = total[session.trial_starts] - velocity[session.trial_starts]
+    return (total - np.repeat(before, session.trial_lengths, axis=0)) * session.bin_width
+
+
+def accuracy_over_time(direction, session):
+    """Share of trials whose direction is decoded rightly, for each bin of the trial.
+
+    Parameters
+    ----------
+    direction : array (T,), decoded directions (degrees)
+    session : Session with T bins
+
+    Returns
+    -------
+    array (longest trial,), values in [0, 1]; of the trials that reach a bin
+    """
+    right = np.bincount(session.bin_in_trial, np.asarray(direction) == session.direction)
+    return right / np.bincount(session.bin_in_trial)
+
+
+def score(velocity, direction, session, *, held_out, peak_bin=None):
+    """Score decoded velocity, position and direction against a session.
+
+    Velocity and position are scored by R², averaged over x and y; direction by its accuracy over trials
+    at the best time bin. The two forms differ where the published evaluation should not be believed:
+
+    - ``published``: on held-out data velocity is R²(decoded, true), the arguments exchanged, and the best
+      time bin is picked on the data that are scored;
+    - ``standard``: velocity is R²(true, decoded) always, and the time bin is ``peak_bin``.
+
+    Parameters
+    ----------
+    velocity : array (T, 2), decoded (mm/s)
+    direction : array (T,), decoded (degrees)
+    session : Session with T bins, the truth
+    held_out : bool, whether decoder and embedding were fitted on other trials
+    peak_bin : int, the time bin picked on training data; needed when ``held_out``
+
+    Returns
+    -------
+    dict: form -> {"velocity_r2", "position_r2", "direction_accuracy"}
+
+    Raises
+    ------
+    ValueError : lengths that disagree, or held-out data without ``peak_bin``
+    """
+    if np.shape(velocity) != session.velocity.shape or np.shape(direction) != session.direction.shape:
+        raise ValueError(
+            f"decoded velocity {np.shape(velocity)} and direction {np.shape(direction)} must match the "
+            f"session's {session.velocity.shape} and {session.direction.shape}"
+        )
+    if held_out and peak_bin is None:
+        raise ValueError("held-out direction accuracy needs peak_bin, the time bin picked on training data")
+    over_time = accuracy_over_time(direction, session)
+    peak = float(over_time.max())
+    velocity_r2 = float(r2_score(session.velocity, velocity))
+    position_r2 = float(r2_score(position(session.velocity, session), position(velocity, session)))
+    standard = {
+        "velocity_r2": velocity_r2,
+        "position_r2": position_r2,
+        "direction_accuracy": float(over_time[min(peak_bin, len(over_time) - 1)]) if held_out else peak,
+    }
+    published = {
+        "velocity_r2": float(r2_score(velocity, session.velocity)) if held_out else velocity_r2,
+        "position_r2": position_r2,
+        "direction_accuracy": peak,
+    }
+    return {"published": published, "standard": standard}

@@ -1,0 +1,78 @@
+"""Batches for contrastive training: reference bins and their positives."""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+_AHEAD = 32  # batches drawn at once: one query of the tree serves them all
+
+
+def pairs(labels, *, batch_size, rng, trial=None, periods=None, weights=None):
+    """Draw references and positives for ever (SCIENCE, section 3).
+
+    A reference is any bin, drawn with replacement. Its positive is the bin whose movement is nearest to
+    the reference's movement plus the change over one time step at a random bin. "Movement" is the linear
+    label columns (velocity); when all columns are circular, their place on the circle.
+
+    Parameters
+    ----------
+    labels : float array (T, k)
+    batch_size : int, pairs a batch
+    rng : numpy.random.Generator
+    trial : int array (T,) or None; a time step never crosses from one trial to the next
+    periods, weights : k entries or None, as in `losses.ner_loss`
+
+    Yields
+    ------
+    reference, positive : int arrays (batch_size,)
+
+    Raises
+    ------
+    ValueError : when no trial has two bins, so that there is no time step
+    """
+    movement = _movement(labels, periods, weights)
+    step = np.arange(len(movement) - 1)
+    if trial is not None:
+        step = step[trial[1:] == trial[:-1]]
+    if not len(step):
+        raise ValueError(f"{len(movement)} sample(s) hold no time step; a trial with at least 2 bins is needed")
+    tree = cKDTree(movement)
+    while True:
+        reference = rng.integers(len(movement), size=(_AHEAD, batch_size))
+        moved = step[rng.integers(len(step), size=reference.shape)]
+        sought = movement[reference] + movement[moved + 1] - movement[moved]
+        yield from zip(reference, tree.query(sought)[1], strict=True)
+
+
+def _movement(labels, periods, weights):
+    n_columns = labels.shape[1]
+    periods = (None,) * n_columns if periods is None else periods
+    scale = np.ones(n_columns) if weights is None else np.asarray(weights, float)
+    linear = [c for c in range(n_columns) if periods[c] is None]
+    if linear:
+        return labels[:, linear] * scale[linear]
+    radius = np.asarray(periods, float) / (2 * np.pi)
+    angle = labels / radius
+    return np.hstack([np.cos(angle) * radius * scale, np.sin(angle) * radius * scale])
+
+
+def history(trial, n_bins, window):
+    """For each bin, the bins of its window, the latest first; a window stops at the trial's first bin.
+
+    The first bin of a trial stands in for the bins before it.
+
+    Parameters
+    ----------
+    trial : int array (T,) or None for one uninterrupted stretch
+    n_bins : int, T
+    window : int >= 1, bins
+
+    Returns
+    -------
+    callable: int array (B,) of bins -> int array (B, window)
+    """
+    lags = np.arange(window)
+    if trial is None:
+        return lambda bins: np.maximum(bins[:, None] - lags, 0)
+    starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
+    first = np.repeat(starts, np.diff(np.r_[starts, n_bins]))
+    return lambda bins: np.maximum(bins[:, None] - lags, first[bins][:, None])
