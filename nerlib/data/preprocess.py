@@ -1,0 +1,174 @@
+"""From spike times and movement samples to rates and velocities, trial after trial (SCIENCE, section 1)."""
+
+import numpy as np
+
+EDGE = 1e-7  # s; a time this close before an edge belongs to the bin that starts there (edges are sums of floats)
+
+
+def _edges(starts, n_bins, bin_width):
+    """Flat bin edges of all windows, their ``n_bins``, and which neighbouring edges enclose a bin."""
+    starts = np.atleast_1d(np.asarray(starts, float))
+    n_bins = np.broadcast_to(n_bins, starts.shape).astype(int)
+    if not bin_width > 0 or (n_bins < 1).any():
+        raise ValueError(f"bins need a positive width and number, got {bin_width} s and {n_bins.min()} bins")
+    ends = np.cumsum(n_bins + 1)
+    step = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - n_bins - 1, n_bins + 1)
+    enclosing = np.ones(max(len(step) - 1, 0), bool)
+    enclosing[ends[:-1] - 1] = False
+    return np.repeat(starts, n_bins + 1) + step * bin_width - EDGE, n_bins, enclosing
+
+
+def bin_spikes(spike_times, starts, n_bins, bin_width):
+    """Count spikes in the bins [start + k·bin_width, start + (k + 1)·bin_width) of every window.
+
+    Parameters
+    ----------
+    spike_times : list of N arrays, seconds
+    starts : array (n_windows,), seconds, where each window's first bin starts; windows may overlap
+    n_bins : int or int array (n_windows,), bins of each window
+    bin_width : float, seconds
+
+    Returns
+    -------
+    float array (n_bins of all windows, N), window after window
+
+    Raises
+    ------
+    ValueError : when bin_width or n_bins is not positive
+
+    Source: SCIENCE 1, step 1.
+    """
+    edges, n_bins, enclosing = _edges(starts, n_bins, bin_width)
+    counts = np.empty((n_bins.sum(), len(spike_times)))
+    for neuron, times in enumerate(spike_times):
+        counts[:, neuron] = np.diff(np.searchsorted(np.sort(times), edges))[enclosing]
+    return counts
+
+
+def bin_means(times, values, starts, n_bins, bin_width):
+    """Mean of the samples in each bin; NaN where a bin holds no sample, or one that is not finite.
+
+    Parameters
+    ----------
+    times : array (n_samples,), seconds, ascending
+    values : array (n_samples, d)
+    starts, n_bins, bin_width : the windows, as in ``bin_spikes``
+
+    Returns
+    -------
+    array (n_bins of all windows, d), in the unit of ``values``
+
+    Raises
+    ------
+    ValueError : when times and values differ in length, or times go backwards
+    """
+    times, values = np.asarray(times, float), np.asarray(values, float)
+    if len(times) != len(values):
+        raise ValueError(f"{len(values)} samples need as many times, got {len(times)}")
+    if (np.diff(times) < 0).any():
+        raise ValueError(f"times must ascend; they go back after sample {int(np.argmax(np.diff(times) < 0))}")
+    edges, _, enclosing = _edges(starts, n_bins, bin_width)
+    bad = ~np.isfinite(values).all(axis=1)
+    columns = np.column_stack([np.where(bad[:, None], 0, values), bad])
+    sums = np.vstack([np.zeros(columns.shape[1]), np.cumsum(columns, axis=0)])
+    at = np.searchsorted(times, edges)
+    total, count = np.diff(sums[at], axis=0)[enclosing], np.diff(at)[enclosing]
+    usable = (count > 0) & (total[:, -1] == 0)
+    return np.where(usable[:, None], total[:, :-1] / np.maximum(count, 1)[:, None], np.nan)
+
+
+def taps(sd=1.5, half_width=None):
+    """Gaussian kernel (2·half_width + 1,), summing to 1; ``half_width`` None is 3 s.d., rounded down."""
+    half_width = int(3 * sd) if half_width is None else half_width
+    if sd < 0 or half_width < 0:
+        raise ValueError(f"sd and half_width must not be negative, got {sd} and {half_width}")
+    if half_width == 0:
+        return np.ones(1)
+    weights = np.exp(-0.5 * (np.arange(-half_width, half_width + 1) / sd) ** 2)
+    return weights / weights.sum()
+
+
+def smooth(counts, sd=1.5, half_width=None, lengths=None):
+    """Smooth each neuron within each trial: zeros beyond the trial's ends, nothing crosses from trial to trial.
+
+    Parameters
+    ----------
+    counts : array (T, N), whole trials one after the other, not yet cut
+    sd : float, s.d. of the Gaussian in bins; 1.5 for 30 ms bins (45 ms), 10 for MC_Maze (5 ms, 50 ms); 0 is none
+    half_width : int, taps on either side; None is 3 s.d. rounded down: 9 taps for 1.5 bins as in the paper,
+        61 for MC_Maze
+    lengths : int array (n_trials,) or None, bins of each trial, adding up to T; None is one trial
+
+    Returns
+    -------
+    array (T, N), spikes/bin
+
+    Raises
+    ------
+    ValueError : when lengths do not add up to T, or sd is negative
+
+    Source: SCIENCE 1, step 2.
+    """
+    from scipy.ndimage import convolve1d
+
+    counts, kernel = np.asarray(counts, float), taps(sd, half_width)
+    lengths = np.array([len(counts)]) if lengths is None else np.asarray(lengths)
+    if lengths.sum() != len(counts):
+        raise ValueError(f"lengths add up to {lengths.sum()} bins, counts have {len(counts)}")
+    # As many zero rows between trials as the kernel reaches, so that one convolution serves all of them.
+    rows = np.arange(len(counts)) + len(kernel) // 2 * np.repeat(np.arange(len(lengths)), lengths)
+    spaced = np.zeros((rows[-1] + 1 if len(rows) else 0, *counts.shape[1:]))
+    spaced[rows] = counts
+    return convolve1d(spaced, kernel, axis=0, mode="constant")[rows]
+
+
+def window_rates(spike_times, first, start, stop, *, n_bins, bin_width, smooth_sd):
+    """Smoothed counts in one window per trial: the whole trial is binned and smoothed, then cut.
+
+    Only the bins that the kernel can reach from the window are computed; the result is the same. The bins'
+    edges are those of the window, continued to the trial's ends.
+
+    Parameters
+    ----------
+    spike_times : list of N arrays, seconds
+    first, start, stop : arrays (n_trials,), seconds: where the window begins, the trial begins and ends
+    n_bins : int, bins of each window; it must lie within the trial
+    bin_width, smooth_sd : float, seconds
+
+    Returns
+    -------
+    array (n_trials · n_bins, N), spikes/bin
+
+    Source: SCIENCE 1, steps 1–3.
+    """
+    kernel = taps(smooth_sd / bin_width)
+    reach = len(kernel) // 2
+    before = np.clip(np.floor((first - start + EDGE) / bin_width), 0, reach).astype(int)
+    after = np.clip(np.floor((stop - first + EDGE) / bin_width) - n_bins, 0, reach).astype(int)
+    lengths = before + n_bins + after
+    counts = bin_spikes(spike_times, first - before * bin_width, lengths, bin_width)
+    rates = smooth(counts, smooth_sd / bin_width, reach, lengths)
+    first_rows = np.cumsum(lengths) - lengths + before
+    return rates[(first_rows[:, None] + np.arange(n_bins)).ravel()]
+
+
+def whole_degrees(angle):
+    """Angles in degrees, rounded to whole degrees in [0, 360); NaN stays NaN."""
+    return np.round(angle) % 360
+
+
+def direction_to_eight(angle):
+    """Target angles in degrees (−180…180 or 0…360) as 0, 45 … 315; −180 and 180 are both 180.
+
+    Raises
+    ------
+    ValueError : when an angle is more than 5 degrees away from all eight
+
+    Source: SCIENCE 1, step 4.
+    """
+    angle = np.asarray(angle, float)
+    nearest = np.round(angle / 45) * 45
+    off = ~(np.abs(angle - nearest) <= 5)
+    if off.any():
+        raise ValueError(f"target angles must be multiples of 45 degrees, got {np.unique(angle[off])[:5]}")
+    return nearest % 360
