@@ -1,0 +1,132 @@
+"""What chapters write for the runner, checked, and the headline that is made of it."""
+
+import json
+from datetime import datetime
+
+from nerlib import __version__
+
+NUMBER = (int, float, type(None))
+HEADLINE = {
+    "claim": str,
+    "sessions": str,
+    "metric": str,
+    "paper": NUMBER,
+    "ours": NUMBER,
+    "sd": NUMBER,
+    "tolerance": NUMBER,
+    "verdict": str,
+    "seconds": NUMBER,
+}
+PROVENANCE = {"data": str, "profile": str, "seeds": list, "versions": dict, "sessions": dict, "date": str}
+
+
+class BookError(Exception):
+    """What stops the run; the message says what was found, what was expected and what to do."""
+
+
+def check_results(path, data, profile):
+    """The results that a chapter wrote to `path`, checked.
+
+    {"chapter": its name, "records": [...], "headline": [{claim, sessions, metric, paper, ours, sd, tolerance,
+    verdict, seconds}], "provenance": {data, profile, seeds, versions, sessions, date}}. Values that do not
+    exist are null; numbers are finite; the date is ISO 8601.
+    """
+
+    def refuse(what):
+        raise BookError(f"{path.name}: {what}")
+
+    def need(holder, where, fields):
+        if not isinstance(holder, dict):
+            refuse(f"{where} is a {type(holder).__name__}; expected an object")
+        for key, kinds in fields.items():
+            if key not in holder:
+                refuse(f"{where} lacks {key!r}; it holds {', '.join(holder) or 'nothing'}")
+            if not isinstance(holder[key], kinds) or isinstance(holder[key], bool):
+                names = "number or null" if kinds is NUMBER else kinds.__name__
+                refuse(f"{where}[{key!r}] is {holder[key]!r}; expected a {names}")
+
+    if not path.is_file():
+        refuse(f"the chapter did not write it; expected it in {path.parent.name}/")
+    try:
+        text = path.read_text()
+        results = json.loads(text, parse_constant=lambda name: refuse(f"it holds {name}; expected null"))
+    except json.JSONDecodeError as error:
+        refuse(f"no valid JSON ({error})")
+    need(results, "the file", {"chapter": str, "provenance": dict, "headline": list, "records": list})
+    need(results["provenance"], "provenance", PROVENANCE)
+    for i, row in enumerate(results["headline"]):
+        need(row, f"headline[{i}]", HEADLINE)
+    expected = {"chapter": path.stem, "data": data, "profile": profile}
+    for key, value in expected.items():
+        found = results["chapter"] if key == "chapter" else results["provenance"][key]
+        if found != value:
+            refuse(f"{key} is {found!r}; expected {value!r}")
+    try:
+        datetime.fromisoformat(results["provenance"]["date"])
+    except ValueError:
+        refuse(f"date is {results['provenance']['date']!r}; expected YYYY-MM-DD")
+    return results
+
+
+def headline_rows(results, data):
+    """The headline as text: column names, and rows. No value of the paper stands beside a simulated one."""
+
+    def number(value):
+        return "—" if value is None else f"{value:.3g}"
+
+    def duration(seconds):
+        if seconds is None:
+            return "—"
+        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+    columns = ["Claim", "Sessions", "Metric", "Paper", "Ours", "Tolerance", "Verdict", "Time"]
+    rows = [
+        [
+            row["claim"],
+            row["sessions"],
+            row["metric"],
+            number(row["paper"]),
+            number(row["ours"]) + ("" if row["sd"] is None else f" ± {row['sd']:.2g}"),
+            number(row["tolerance"]),
+            row["verdict"],
+            duration(row["seconds"]),
+        ]
+        for result in results
+        for row in result["headline"]
+    ]
+    if data == "simulated":
+        shown = [i for i, name in enumerate(columns) if name not in ("Paper", "Tolerance")]
+        columns, *rows = [[row[i] for i in shown] for row in [columns, *rows]]
+    return columns, [[" ".join(cell.split()) for cell in row] for row in rows]
+
+
+def headline_page(results, columns, rows, command):
+    """What stands at the top of the book, in MyST: what the data are, what made it, and the table."""
+    provenance = [result["provenance"] for result in results]
+    data, profile = provenance[0]["data"], provenance[0]["profile"]
+    date = max(item["date"] for item in provenance)
+    count = len({name for item in provenance for name in item["sessions"]})
+    made = f"Made on {date} with nerlib {__version__}, profile `{profile}`, by `{command}`."
+    if data == "simulated":
+        title, style, caption = "SIMULATED data", "warning", "SIMULATED sessions: what the chapters found."
+        said = (
+            f"Every figure and number in this copy of the book comes from {count} **simulated** sessions: "
+            "they show that the code works, say nothing about the brain, and reproduce no value of the paper."
+        )
+    else:
+        title, style, caption = "Recorded data", "note", "The paper's values and ours, on recorded sessions."
+        said = f"Figures and numbers in this copy of the book come from {count} **recorded** sessions."
+    text = f":::{{admonition}} {title}\n:class: {style}\n{said} {made}\n:::\n"
+    if not rows:
+        return text
+    lines = [columns, ["---"] * len(columns), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"{text}\n:::{{table}} {caption}\n:name: headline\n{table}\n:::\n"
+
+
+def headline_text(columns, rows):
+    """The table for a terminal: columns padded to their widest cell."""
+    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+    rule = ["-" * width for width in widths]
+    padded = (map(str.ljust, row, widths) for row in [columns, rule, *rows])
+    return "\n".join("  ".join(row).rstrip() for row in padded)
