@@ -63,7 +63,7 @@ def load_session(name, area=None):
     if name == "MC_Maze":
         from .maze import read_maze
 
-        return read_maze(path, area, name=name)
+        return read_maze(path, name=name)
     from .center_out import read_authors_mat
 
     return read_authors_mat(path, area)

@@ -105,7 +105,7 @@ ENTRIES = [
     Entry(f"{m}_{date}", tuple(areas.split(",")), m, date, f"{m}_{date}_neural_con_dis_index.mat", blob)
     for m, date, areas, blob in map(str.split, _TABLE.strip().splitlines())
 ]
-ENTRIES.append(Entry("MC_Maze", ("M1+PMd", "M1", "PMd"), "Jenkins", "20090928", MAZE_ASSET.split("/")[1]))
+ENTRIES.append(Entry("MC_Maze", ("M1+PMd",), "Jenkins", "", MAZE_ASSET.split("/")[1]))
 
 
 def find_entry(name):
