@@ -48,7 +48,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Install it, or name one: make PYTHON=..."; exit 1; }
 	@echo "Installing into .venv (a few minutes, once)"
 	@test -f $@ && rm $@ || $(PYTHON) -m venv --clear .venv
-	@$(RUN) -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check --root-user-action ignore \
 	    --constraint constraints.txt --editable '.[book,test]'
 	@touch $@
 

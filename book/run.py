@@ -214,7 +214,9 @@ def stage(book, chapters, source):
 
 def prepare_kernel(output):
     """Chapters run with this very Python, whatever kernels the machine has, and know they are in the book."""
-    spec = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]}
+    spec = {
+        "argv": [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
+    }
     folder = output / "jupyter" / "kernels" / "python3"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "kernel.json", json.dumps(spec | {"display_name": "Python 3", "language": "python"}))
@@ -277,7 +279,6 @@ def build_site(source, config, output):
         raise BookError(f"{told}\nThe pages were not built; all of it is in {output / 'build.log'}")
     (output / "build.log").unlink(missing_ok=True)
     share_scripts(site)
-    shutil.rmtree(output / "html", ignore_errors=True)
     os.replace(site, output / "html")
     shutil.rmtree(output / "_build")
 
@@ -360,6 +361,7 @@ def make_book(book, config, output, data, profile, given, timeout):
         else:
             print("pages        building", flush=True)
             state.set("site", None)
+            shutil.rmtree(output / "html", ignore_errors=True)
             build_site(source, config, output)
             state.set("site", made_from)
     return output / "html" / "index.html", headline_text(columns, rows) if rows else ""

@@ -1,0 +1,338 @@
+"""The runner, on a book of two tiny chapters: what it refuses, what it makes, what it does not make twice."""
+
+import fcntl
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PARAMETERS = """\
+data: str = "simulated"  # where sessions come from
+profile: str = "quick"  # how long to train
+out: str = "results"  # where results go
+"""
+WRITE = """\
+import json, os, sys
+row = dict(claim="a | claim", sessions="10 M1 + 6 PMd", metric="velocity R²", paper=0.8642, ours=0.853,
+           sd=0.012, tolerance=0.02, verdict="holds", seconds=1.5)
+sessions, date = {"one/M1": "0a"}, "2025-01-02"
+provenance = dict(data=data, profile=profile, seeds=[0], versions={}, sessions=sessions, date=date)
+records = [dict(python=sys.executable, book=os.environ["NERLIB_BOOK"], data=os.environ.get("NERLIB_DATA"))]
+results = dict(chapter=%r, provenance=provenance, headline=[row], records=records)
+with open(f"{out}/{results['chapter']}.json", "w") as file:
+    json.dump(results, file)
+"""
+
+
+LIBRARY = '__version__ = "9"\ndef list_sessions():\n    return ["one"]\n'
+
+
+def write_chapter(book, name, *, parameters="", code="", write=True):
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# Chapter {name}\n\nIt has $x^2$ in it."),
+        nbformat.v4.new_code_cell(PARAMETERS + parameters, metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(code),
+        *([nbformat.v4.new_code_cell(WRITE % name)] if write else []),
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    nbformat.write(notebook, book / f"{name}.ipynb")
+
+
+def write_book(folder):
+    """A book, and a library that stands in for nerlib."""
+    book, library = folder / "book", folder / "library" / "nerlib"
+    book.mkdir(parents=True)
+    library.mkdir(parents=True)
+    (library / "__init__.py").write_text(LIBRARY)
+    toc = "format: jb-book\nroot: index\nchapters:\n  - file: z_first\n  - file: a_second\n"
+    (book / "_toc.yml").write_text(toc)
+    (book / "index.md").write_text("# Tiny\n\n```{include} headline.md\n```\n")
+    (book / "references.bib").write_text("")
+    figure = "from IPython.display import HTML\nHTML('<script src=\"plotly.min.js\"></script>')"
+    write_chapter(book, "z_first", code=figure)
+    write_chapter(book, "a_second", parameters="rate: float = 0.5  # a number\nseeds: list = [0]  # seeds\n")
+
+
+def run(folder, *options, **environment):
+    command = [
+        sys.executable,
+        ROOT / "book" / "run.py",
+        "--book",
+        folder / "book",
+        "--output",
+        folder / "out",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(folder / "library"), **environment}
+    return subprocess.run([*command, *options], capture_output=True, text=True, cwd=folder, env=env)
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def load(name):
+    spec = importlib.util.spec_from_file_location(f"book_{name}", ROOT / "book" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A book that was made once; on a machine whose own python3 kernel is broken."""
+    folder = tmp_path_factory.mktemp("first")
+    write_book(folder)
+    broken = folder / "jupyter" / "kernels" / "python3"
+    broken.mkdir(parents=True)
+    spec = {"argv": ["no-such-program"], "display_name": "broken", "language": "python"}
+    (broken / "kernel.json").write_text(json.dumps(spec))
+    before = content(folder / "book")
+    done = run(folder, JUPYTER_DATA_DIR=str(folder / "jupyter"), NERLIB_DATA="some/data")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert content(folder / "book") == before, "the book's folder was written into"
+    return folder, done
+
+
+@pytest.fixture
+def copy(first, tmp_path):
+    """The same in a folder of its own, to be changed and made again."""
+    shutil.copytree(first[0], tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+@pytest.fixture
+def book(tmp_path):
+    write_book(tmp_path)
+    return tmp_path
+
+
+def test_chapters_run_in_the_order_of_the_table_of_contents(first):
+    folder, done = first
+    told = [line.split()[:3] for line in done.stdout.splitlines() if line.endswith("running")]
+    assert told == [["chapter", "1/2", "z_first"], ["chapter", "2/2", "a_second"]]
+    assert (folder / "out" / "html" / "index.html").is_file()
+    assert str(folder / "out" / "html" / "index.html") in done.stdout
+    assert done.stderr == ""
+
+
+def test_chapters_run_with_this_python_and_know_that_they_are_in_the_book(first):
+    folder, _ = first
+    results = json.loads((folder / "out" / "source" / "results" / "z_first.json").read_text())
+    assert results["records"] == [
+        {"python": sys.executable, "book": "1", "data": str(folder / "some" / "data")}
+    ]
+
+
+def test_pages_tell_no_path_of_this_machine(first):
+    folder, _ = first
+    pages = [
+        path for path in (folder / "out" / "html").rglob("*") if path.suffix in (".html", ".ipynb", ".md")
+    ]
+    assert len(pages) > 3
+    assert [path.name for path in pages if str(folder) in path.read_text()] == []
+
+
+def test_simulated_headline_shows_no_value_of_the_paper(first):
+    folder, done = first
+    page = (folder / "out" / "html" / "index.html").read_text()
+    for text in (page, done.stdout):
+        assert "SIMULATED" in text and "0.853 ± 0.012" in text
+        assert "0.864" not in text and "Paper" not in text
+    assert (
+        "`make book DATA=simulated PROFILE=quick`" in (folder / "out" / "source" / "headline.md").read_text()
+    )
+    assert "2025-01-02 with nerlib 9" in page
+    headline = json.loads((folder / "out" / "source" / "results" / "headline.json").read_text())
+    assert [row["chapter"] for row in headline["headline"]] == ["z_first", "a_second"]
+
+
+def test_site_has_the_scripts_that_pages_use_and_no_others(first):
+    html = first[0] / "out" / "html"
+    assert (html / "plotly.min.js").stat().st_size > 1_000_000
+    mathjax = html / "_static" / "mathjax"
+    assert (mathjax / "tex-chtml.js").is_file() and list(mathjax.rglob("*.woff"))
+    assert {path.name for path in mathjax.glob("*")} == {"tex-chtml.js", "input", "output"}
+
+
+def test_second_run_does_nothing(copy):
+    made = [*(copy / "out" / "html").rglob("*"), *(copy / "out" / "source").glob("*.ipynb")]
+    before = {path: path.stat().st_mtime_ns for path in made}
+    done = run(copy)
+    assert done.returncode == 0
+    assert done.stdout.count("unchanged") == 3 and "running" not in done.stdout
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_failing_cell_stops_the_run_and_only_what_failed_runs_again(copy):
+    write_chapter(copy / "book", "a_second", code="def broken():\n    return 1 / 0\n\nbroken()")
+    done = run(copy)
+    assert done.returncode == 1
+    assert "z_first                   unchanged" in done.stdout
+    assert "ZeroDivisionError" in done.stderr and "return 1 / 0" in done.stderr and "\x1b" not in done.stderr
+    kept = copy / "out" / "source" / "a_second.ipynb"
+    assert str(kept) in done.stderr and "ZeroDivisionError" in kept.read_text()
+    assert not (copy / "out" / "html").exists()
+
+    write_chapter(copy / "book", "a_second")
+    done = run(copy)
+    assert done.returncode == 0
+    assert "z_first                   unchanged" in done.stdout
+    assert "a_second                  done" in done.stdout
+    assert (copy / "out" / "html" / "index.html").is_file()
+
+
+def test_parameter_reaches_the_chapters_that_declare_it_and_only_they_run_again(copy):
+    done = run(copy, "-p", "rate", "2", "-p", "seeds", "[1, 2]")
+    assert done.returncode == 0
+    assert "z_first                   unchanged" in done.stdout
+    executed = (copy / "out" / "source" / "a_second.ipynb").read_text()
+    assert "rate = 2.0" in executed and "seeds = [1, 2]" in executed
+    page = (copy / "out" / "html" / "index.html").read_text()
+    assert "ARGS=" in page and "seeds" in page
+
+
+def test_recorded_book_compares_with_the_paper_and_sees_which_sessions_there_are(copy):
+    done = run(copy, "--data", "recorded")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("running") == 2
+    page = (copy / "out" / "html" / "index.html").read_text()
+    assert "SIMULATED" not in page and "0.864" in page and "nerlib 9" in page
+
+    (copy / "library" / "nerlib" / "__init__.py").write_text(LIBRARY.replace('["one"]', '["one", "two"]'))
+    assert run(copy, "--data", "recorded").stdout.count("running") == 2
+
+
+def test_changed_library_runs_every_chapter_again(copy):
+    (copy / "library" / "nerlib" / "models.py").write_text("")
+    write_chapter(copy / "book", "a_second", write=False)
+    done = run(copy)
+    assert done.returncode == 1 and done.stdout.count("running") == 2
+
+
+def test_page_with_a_warning_is_not_built(copy):
+    (copy / "book" / "index.md").write_text("# Tiny\n\n{ref}`nowhere`\n")
+    done = run(copy)
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr and "build.log" in done.stderr
+    assert not (copy / "out" / "html").exists()
+
+
+def test_chapter_without_results_is_refused(book):
+    write_chapter(book / "book", "z_first", write=False)
+    done = run(book)
+    assert done.returncode == 1
+    assert "z_first.json: the chapter did not write it" in done.stderr
+
+
+def test_cell_that_takes_too_long_is_stopped(book):
+    write_chapter(book / "book", "z_first", code="import time; time.sleep(60)")
+    done = run(book, "--timeout", "1")
+    assert done.returncode == 1
+    assert "--timeout" in done.stderr and "time.sleep(60)" in done.stderr
+
+
+def test_two_runs_in_one_folder_are_refused(book):
+    (book / "out").mkdir()
+    with open(book / "out" / ".lock", "w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        done = run(book)
+    assert done.returncode == 1 and "another run is at work" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "given, message",
+    [
+        (["rat", "1"], "'rate'"),
+        (["nothing_like_it", "1"], "Parameters to set: rate, seeds"),
+        (["rate", "fast"], "a_second declares 'rate' as float"),
+        (["rate", "True"], "a_second declares 'rate' as float"),
+        (["seeds", "1"], "a_second declares 'seeds' as list"),
+        (["data", "recorded"], "use --data recorded"),
+        (["out", "elsewhere"], "no chapter has this parameter"),
+        (["rate", "1", "-p", "rate", "2"], "given twice"),
+    ],
+)
+def test_wrong_parameters_are_refused_before_anything_runs(book, given, message):
+    done = run(book, "-p", *given)
+    assert done.returncode == 1 and message in done.stderr
+    assert not (book / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("n = 3", "expected `name: type = default`"),
+        ("n: int = 'a'", "n: int"),
+        ("n: tuple = ()", "bool, int"),
+    ],
+)
+def test_wrong_parameter_cells_are_refused(book, line, message):
+    write_chapter(book / "book", "z_first", parameters=line)
+    done = run(book)
+    assert done.returncode == 1 and "z_first.ipynb" in done.stderr and message in done.stderr
+
+
+def test_missing_page_is_refused(book):
+    (book / "book" / "a_second.ipynb").unlink()
+    done = run(book)
+    assert done.returncode == 1 and "names 'a_second'" in done.stderr
+
+
+@pytest.mark.parametrize("option, wrong", [("--data", "simulatd"), ("--profile", "quik")])
+def test_misspelt_settings_are_refused(book, option, wrong):
+    done = run(book, option, wrong)
+    assert done.returncode == 2 and wrong in done.stderr and "choose from" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "setting, told",
+    [
+        ("DATA=simulatd", "simulated or recorded"),
+        ("PROFILE=quik", "quick, fast or paper"),
+        ("DAT=x", "no such setting"),
+    ],
+)
+def test_make_refuses_misspelt_settings(setting, told):
+    done = subprocess.run(["make", "--dry-run", "book", setting], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2 and told in done.stderr
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda results: results.pop("records"), "lacks 'records'"),
+        (lambda results: results.update(chapter="other"), "chapter is 'other'"),
+        (
+            lambda results: results["provenance"].update(data="recorded"),
+            "data is 'recorded'; expected 'simulated'",
+        ),
+        (lambda results: results["provenance"].update(date="yesterday"), "date is 'yesterday'"),
+        (lambda results: results["headline"][0].pop("sd"), "headline[0] lacks 'sd'"),
+        (lambda results: results["headline"][0].update(ours="0.8"), "expected a number or null"),
+        (lambda results: results["headline"][0].update(ours=float("nan")), "holds NaN"),
+    ],
+)
+def test_results_that_break_the_contract_are_refused(first, tmp_path, change, message):
+    checker = load("results")
+    results = json.loads((first[0] / "out" / "source" / "results" / "z_first.json").read_text())
+    path = tmp_path / "z_first.json"
+    path.write_text(json.dumps(results))
+    assert checker.check_results(path, "simulated", "quick") == results
+    change(results)
+    path.write_text(json.dumps(results))
+    with pytest.raises(checker.BookError) as refused:
+        checker.check_results(path, "simulated", "quick")
+    assert message in str(refused.value)
+
+
+def test_jupyter_book_is_version_1():
+    assert version("jupyter-book").split(".")[0] == "1"
