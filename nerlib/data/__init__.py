@@ -18,7 +18,11 @@ _HOME = {
 }
 __all__ = [*_HOME, "DataError", "load_session", "open_sessions"]
 
-SIMULATED_DAYS = {"M1": (0, 1, 30, 120), "PMd": (0, 30), "S1": (0,)}  # the default of open_sessions("simulated")
+SIMULATED_DAYS = {
+    "M1": (0, 1, 30, 120),
+    "PMd": (0, 30),
+    "S1": (0,),
+}  # the default of open_sessions("simulated")
 
 
 class DataError(ValueError):
@@ -112,7 +116,9 @@ def _open_simulated(names, areas, n_trials, seed):
     for name in names:
         match = re.fullmatch(r"Sim_(M1|PMd|S1)_day(\d{3,})", name)
         if match is None:
-            raise ValueError(f"unknown simulated session {name!r}; names look like Sim_M1_day000 (M1, PMd or S1)")
+            raise ValueError(
+                f"unknown simulated session {name!r}; names look like Sim_M1_day000 (M1, PMd or S1)"
+            )
         area, day = match[1], int(match[2])
         if areas is None or area in areas:
             size = {} if n_trials is None else {"n_trials": n_trials}

@@ -1,5 +1,7 @@
-"""Readers of centre-out recordings: the authors' .mat, TrialData .mat (Dryad), NWB (DANDI 000688 or one's own)."""
+"""Readers of centre-out recordings: the authors' .mat, TrialData .mat (Dryad), NWB (as DANDI 000688)."""
 
+import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +65,9 @@ def read_authors_mat(path, area):
 def read_trialdata_mat(path, area, *, keep=REWARDED):
     """A session in the TrialData format of Perich, Miller and colleagues (a struct array ``trial_data``).
 
-    Spikes are summed and velocity (cm/s) is averaged over 30 ms, in bins that start at the go cue and go on to
-    the trial's ends; counts are smoothed over the whole trial, then cut from the go cue. Trials that are too
-    short, or lack go cue, target or velocity, are left out.
+    Spikes are summed and velocity (cm/s) is averaged over 30 ms, in bins whose edges meet the go cue; counts
+    are smoothed over the whole trial, then cut from the go cue. Trials that are too short are left out; so
+    are, with a warning, those that lack go cue, target or velocity.
 
     Parameters
     ----------
@@ -80,7 +82,7 @@ def read_trialdata_mat(path, area, *, keep=REWARDED):
 
     Raises
     ------
-    FileNotFoundError, DataError : no such file, damaged, version 7.3, a field is missing, fewer than two trials
+    FileNotFoundError, DataError : no such file, damaged, version 7.3, a field missing, fewer than two trials
 
     Source: SCIENCE 1, steps 1–4.
     """
@@ -97,16 +99,25 @@ def read_trialdata_mat(path, area, *, keep=REWARDED):
     step = round(BIN_WIDTH / float(trials[0]["bin_size"]))
     if step < 1 or abs(step * trials[0]["bin_size"] - BIN_WIDTH) > 1e-6:
         raise DataError(f"{path.name}: bins of {trials[0]['bin_size']} s do not add up to {BIN_WIDTH} s")
-    pieces = [
-        (number, *piece)
-        for number, trial in enumerate(trials)
-        if all(trial[field] in np.atleast_1d(value) for field, value in keep.items())
-        and (piece := _rebin_trial(trial, area, step)) is not None
-    ]
+    n_bins = N_BINS.get(area, 40)
+    pieces, lost = [], Counter()
+    for number, trial in enumerate(trials):
+        if not all(trial[field] in np.atleast_1d(value) for field, value in keep.items()):
+            lost[f"not as asked ({keep})"] += 1
+            continue
+        piece = _rebin_trial(trial, area, step, n_bins)
+        if isinstance(piece, str):
+            lost[piece] += 1
+        else:
+            pieces.append((number, *piece))
+    report = ", ".join(f"{count} {reason}" for reason, count in lost.items())
     if len(pieces) < 2:
-        raise DataError(f"{path.name}: {len(pieces)} of {len(trials)} trials usable, need two; kept were {keep}")
+        raise DataError(
+            f"{path.name}: {len(pieces)} of {len(trials)} trials usable, need two; left out: {report}"
+        )
+    if "unfinished" in report:
+        warnings.warn(f"{path.name}: left out trials: {report}", stacklevel=2)
     numbers, rates, velocity, directions = zip(*pieces, strict=True)
-    n_bins = N_BINS[area]
     return Session(
         rates=np.concatenate(rates),
         velocity=np.concatenate(velocity),
@@ -120,22 +131,22 @@ def read_trialdata_mat(path, area, *, keep=REWARDED):
     )
 
 
-def _rebin_trial(trial, area, step):
-    """Rates (n_bins, N), velocity (n_bins, 2) in mm/s and direction of one TrialData trial; None if unusable."""
-    go, angle = np.ravel(trial["idx_go_cue"]), np.degrees(float(trial["target_direction"]))
-    if go.size != 1 or not np.isfinite(go[0]) or not np.isfinite(angle):
-        return None
+def _rebin_trial(trial, area, step, n_bins):
+    """Rates (n_bins, N), velocity (n_bins, 2; mm/s) and direction of a TrialData trial, or why it is none."""
+    go, angle = np.ravel(trial["idx_go_cue"]), np.degrees(np.ravel(trial["target_direction"]))
+    if go.size != 1 or angle.size != 1 or not np.isfinite([go[0], angle[0]]).all():
+        return "unfinished (no go cue or target)"
     first, offset = divmod(int(go[0]) - 1, step)  # MATLAB counts from 1
-    spikes, velocity = (
-        np.asarray(trial[field], float)[offset:] for field in (f"{area}_spikes", "vel")
-    )
+    spikes, velocity = (np.asarray(trial[field], float)[offset:] for field in (f"{area}_spikes", "vel"))
     whole = len(spikes) // step
     spikes, velocity = (x[: whole * step].reshape(whole, step, -1) for x in (spikes, velocity))
-    cut = slice(first, first + N_BINS[area])
+    cut = slice(first, first + n_bins)
     moved = velocity.mean(axis=1)[cut] * 10.0
-    if len(moved) < N_BINS[area] or not np.isfinite(moved).all():
-        return None
-    return smooth(spikes.sum(axis=1), SMOOTH_SD / BIN_WIDTH)[cut], moved, angle
+    if len(moved) < n_bins:
+        return f"too short for {n_bins} bins"
+    if not np.isfinite(moved).all():
+        return "unfinished (velocity NaN)"
+    return smooth(spikes.sum(axis=1), SMOOTH_SD / BIN_WIDTH)[cut], moved, angle[0]
 
 
 def _load_mat(path, **options):
@@ -146,9 +157,13 @@ def _load_mat(path, **options):
     try:
         variables = scipy.io.loadmat(path, **options)
     except NotImplementedError as error:
-        raise DataError(f"{path.name} is a MATLAB 7.3 file; save it in MATLAB with '-v7', or use NWB") from error
+        raise DataError(
+            f"{path.name} is a MATLAB 7.3 file; save it in MATLAB with '-v7', or use NWB"
+        ) from error
     except Exception as error:  # scipy raises a dozen kinds, zlib.error among them
-        raise DataError(f"{path} cannot be read as a MATLAB file, it is damaged or truncated ({error})") from error
+        raise DataError(
+            f"{path} cannot be read as a MATLAB file, it is damaged or truncated ({error})"
+        ) from error
     return {key: value for key, value in variables.items() if not key.startswith("__")}
 
 
@@ -172,8 +187,8 @@ def read_nwb(
     Parameters
     ----------
     path : path of the NWB file
-    area : str or None, e.g. "M1": the units whose electrode group's name or location has this word; None takes
-        all units
+    area : str or None, e.g. "M1": the units whose electrode group's name or location has this word;
+        None takes all units
     velocity : str, path of the velocity series, from the processing module (or "acquisition") down
     velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads it from the series
     align : str, column of the trials table (s); the session's trials start there
@@ -185,8 +200,8 @@ def read_nwb(
 
     Returns
     -------
-    Session, velocity in mm/s (the mean of the samples in a bin), direction in whole degrees; trial ids are row
-    numbers of the trials table. Trials that end too early are left out. So are, with a warning, trials
+    Session, velocity in mm/s (the mean of the samples in a bin), direction in whole degrees; trial ids are
+    row numbers of the trials table. Trials that end too early are left out. So are, with a warning, trials
     without event, direction or velocity, and those that a unit's ``obs_intervals`` do not cover.
 
     Raises

@@ -1,4 +1,4 @@
-"""Reader of MC_Maze (DANDI 000128, Churchland and Shenoy): straight reaches, and curved ones around barriers."""
+"""Reader of MC_Maze (DANDI 000128, Churchland and Shenoy): straight reaches and curved ones."""
 
 import numpy as np
 
@@ -17,21 +17,21 @@ def read_maze(path, *, trial_types=None, versions=None, area="M1+PMd", name=None
     path : path of an NWB file in the schema of DANDI 000128 (full, train)
     trial_types : int, list of int or None, values of the column ``trial_type``; None takes all. The paper
         shows 13, 38, 18, and (curved) (37, 1), (31, 38), (34, 18)
-    versions : int, list of int or None, values of ``trial_version``: 0 is without barriers (straight), 1 and 2
-        with (curved)
+    versions : int, list of int or None, values of ``trial_version``: 0 is without barriers (straight),
+        1 and 2 with (curved)
     area : str, only the session's label: all units are taken, as in the paper, since the published files do
         not tell the two arrays apart (the units' electrode numbers begin again at 0 for the second one)
     name : str or None, name of the session; None is the file's session_id
 
     Returns
     -------
-    Session: 100 bins of 5 ms a trial (−50…450 ms), rates smoothed with s.d. 50 ms (±3 s.d.: 61 taps), velocity
-    in mm/s, direction in whole degrees. Trial ids are row numbers of the trials table, so that anything else
-    can be looked up there. Trials are left out as in ``read_nwb``.
+    Session: 100 bins of 5 ms a trial (−50…450 ms), rates smoothed with s.d. 50 ms (±3 s.d.: 61 taps),
+    velocity in mm/s, direction in whole degrees. Trial ids are row numbers of the trials table, so that
+    anything else can be looked up there. Trials are left out as in ``read_nwb``.
 
     Raises
     ------
-    FileNotFoundError, DataError : as ``read_nwb``; the benchmark's "test" file has no behaviour and is refused
+    FileNotFoundError, DataError : as ``read_nwb``; the benchmark's "test" file has no behaviour: refused
 
     Source: SCIENCE 1, last paragraph.
     """
@@ -65,7 +65,9 @@ def read_maze_rates(path):
     FileNotFoundError, DataError : no such file, no NWB file, no trial long enough
     """
     with open_nwb(path) as nwb:
-        start, stop, onset = (trial_column(nwb, name) for name in ("start_time", "stop_time", "move_onset_time"))
+        start, stop, onset = (
+            trial_column(nwb, name) for name in ("start_time", "stop_time", "move_onset_time")
+        )
         spikes, observed = read_units(nwb)
         first, last = onset - BEFORE, onset - BEFORE + N_BINS * BIN_WIDTH
         kept = np.flatnonzero((first >= start - EDGE) & (last <= stop + EDGE) & observed(first, last))

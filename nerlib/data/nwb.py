@@ -1,4 +1,4 @@
-"""What the NWB readers of ``center_out`` and ``maze`` share: units, trials, velocity, and what to leave out."""
+"""What the NWB readers of ``center_out`` and ``maze`` share: units, trials, velocity, what to leave out."""
 
 import re
 import warnings
@@ -14,14 +14,13 @@ from .preprocess import EDGE, bin_means, whole_degrees, window_rates
 MM_PER = {"m": 1000.0, "meters": 1000.0, "metres": 1000.0, "cm": 10.0, "mm": 1.0}
 
 
-def read_trials(
-    path, area, *, label, velocity, velocity_unit, align, angle, keep, name, before, n_bins, bin_width, smooth_sd
-):
+def read_trials(path, area, *, label, velocity, velocity_unit, align, angle, keep, name, before, **bins):
     """Session of the windows that begin ``before`` seconds ahead of the event ``align``.
 
-    ``angle`` takes the open file and gives each trial's direction in degrees, ``label`` is the session's area;
-    all else is as in ``read_nwb``.
+    ``angle`` takes the open file and gives each trial's direction in degrees, ``label`` is the session's
+    area, ``bins`` are n_bins, bin_width and smooth_sd; all else is as in ``read_nwb``.
     """
+    n_bins, bin_width = bins["n_bins"], bins["bin_width"]
     with open_nwb(path) as nwb:
         start, stop, event = (trial_column(nwb, column) for column in ("start_time", "stop_time", align))
         first, last = event - before, event - before + n_bins * bin_width
@@ -29,20 +28,17 @@ def read_trials(
         degrees = whole_degrees(angle(nwb))
         spikes, observed = read_units(nwb, area)
         moved = bin_means(*samples, np.nan_to_num(first), n_bins, bin_width).reshape(-1, n_bins, 2)
-        kept = _sift(
-            Path(path).name,
-            {
-                f"not as asked ({keep})": ~trials_where(nwb, keep),
-                f"without {align} or target": np.isnan(first + degrees),
-                f"too short for {n_bins} bins of {bin_width:g} s": (first < start - EDGE) | (last > stop + EDGE),
-                f"without {velocity}, or NaN, in some bin": np.isnan(moved).any(axis=(1, 2)),
-                "outside obs_intervals of some unit": ~observed(first, last),
-            },
-        )
+        short = (first < start - EDGE) | (last > stop + EDGE)
+        problems = {
+            f"not as asked ({keep})": ~trials_where(nwb, keep),
+            f"without {align} or target": np.isnan(first + degrees),
+            f"too short for {n_bins} bins of {bin_width:g} s": short,
+            f"without {velocity}, or NaN, in some bin": np.isnan(moved).any(axis=(1, 2)),
+            "outside obs_intervals of some unit": ~observed(first, last),
+        }
+        kept = _sift(Path(path).name, problems)
         return Session(
-            rates=window_rates(
-                spikes, first[kept], start[kept], stop[kept], n_bins=n_bins, bin_width=bin_width, smooth_sd=smooth_sd
-            ),
+            rates=window_rates(spikes, first[kept], start[kept], stop[kept], **bins),
             velocity=moved[kept].reshape(-1, 2),
             direction=np.repeat(degrees[kept], n_bins),
             trial=np.repeat(kept, n_bins),
@@ -62,7 +58,9 @@ def _sift(file, problems):
     counts = [f"{(reason == i).sum()} {name}" for i, name in enumerate(problems) if (reason == i).any()]
     kept = np.flatnonzero(reason == -1)
     if len(kept) < 2:
-        raise DataError(f"{len(kept)} of {len(reason)} trials usable, need two; left out: {', '.join(counts)}")
+        raise DataError(
+            f"{len(kept)} of {len(reason)} trials usable, need two; left out: {', '.join(counts)}"
+        )
     unexpected = [c for c in counts if " not as asked" not in c and " too short" not in c]
     if unexpected:
         warnings.warn(f"{file}: left out trials: {', '.join(unexpected)}", stacklevel=4)
@@ -80,7 +78,9 @@ def open_nwb(path):
         io = pynwb.NWBHDF5IO(str(path), "r")
         nwb = io.read()
     except Exception as error:  # h5py and hdmf raise many kinds
-        raise DataError(f"{path} cannot be read as NWB, it is truncated or another format ({error})") from error
+        raise DataError(
+            f"{path} cannot be read as NWB, it is truncated or another format ({error})"
+        ) from error
     with io:
         try:
             yield nwb
@@ -159,7 +159,7 @@ def _unit_labels(units):
 
 
 def read_velocity(nwb, where, unit=None):
-    """Times (n,) in s and velocity (n, 2) in mm/s of the series ``where``, e.g. "behavior/Velocity/cursor_vel"."""
+    """Times (n,) in s and velocity (n, 2) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
     node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
     for part in where.split("/"):
         if part not in there:

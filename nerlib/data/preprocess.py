@@ -2,7 +2,9 @@
 
 import numpy as np
 
-EDGE = 1e-7  # s; a time this close before an edge belongs to the bin that starts there (edges are sums of floats)
+EDGE = (
+    1e-7  # s; so close before an edge a time belongs to the bin that starts there (edges are sums of floats)
+)
 
 
 def _edges(starts, n_bins, bin_width):
@@ -89,12 +91,12 @@ def taps(sd=1.5, half_width=None):
 
 
 def smooth(counts, sd=1.5, half_width=None, lengths=None):
-    """Smooth each neuron within each trial: zeros beyond the trial's ends, nothing crosses from trial to trial.
+    """Smooth each neuron within each trial: zeros beyond its ends, nothing crosses from trial to trial.
 
     Parameters
     ----------
     counts : array (T, N), whole trials one after the other, not yet cut
-    sd : float, s.d. of the Gaussian in bins; 1.5 for 30 ms bins (45 ms), 10 for MC_Maze (5 ms, 50 ms); 0 is none
+    sd : float, s.d. of the Gaussian in bins; 1.5 for 45 ms and 30 ms bins, 10 for MC_Maze; 0 is none
     half_width : int, taps on either side; None is 3 s.d. rounded down: 9 taps for 1.5 bins as in the paper,
         61 for MC_Maze
     lengths : int array (n_trials,) or None, bins of each trial, adding up to T; None is one trial

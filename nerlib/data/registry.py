@@ -54,7 +54,11 @@ class Entry:
 
     @property
     def address(self):
-        return f"{GITHUB}/{self.blob}" if self.blob else f"{DANDI}/{MAZE_VERSION}/assets/?path={quote(MAZE_ASSET)}"
+        return (
+            f"{GITHUB}/{self.blob}"
+            if self.blob
+            else f"{DANDI}/{MAZE_VERSION}/assets/?path={quote(MAZE_ASSET)}"
+        )
 
     @property
     def cached(self):
@@ -129,7 +133,9 @@ def list_sessions():
     import pandas as pd
 
     columns = ["name", "areas", "monkey", "date", "licence"]
-    table = pd.DataFrame([[getattr(entry, column) for column in columns] for entry in ENTRIES], columns=columns)
+    table = pd.DataFrame(
+        [[getattr(entry, column) for column in columns] for entry in ENTRIES], columns=columns
+    )
     paths = [entry.path for entry in ENTRIES]
     table["present"] = [path is not None for path in paths]
     table["where"] = [str(path or entry.address) for path, entry in zip(paths, ENTRIES, strict=True)]
@@ -141,8 +147,8 @@ def fetch(name):
 
     NERLIB_DATA names a folder that holds the file, itself or in ``perich/`` (MC_Maze: ``nwb/``); NERLIB_CACHE
     replaces the user's cache folder. Every file is checked against its checksum each time (but see ``Entry``
-    for MC_Maze). A damaged file in the cache is downloaded again. A download goes to a temporary folder and is
-    moved into place once it is verified, so that nothing half-written is ever left.
+    for MC_Maze). A damaged file in the cache is downloaded again. A download goes to a temporary folder
+    and is moved into place once it is verified, so that nothing half-written is ever left.
 
     Raises
     ------
@@ -155,8 +161,8 @@ def fetch(name):
     if path:
         if entry.checksum and checksum(path, entry.checksum) != entry.checksum:
             raise DataError(
-                f"{path} ({path.stat().st_size} bytes) does not match the checksum {entry.checksum} of {name}: "
-                "it is truncated or changed; delete it, or take it out of NERLIB_DATA, to have it downloaded"
+                f"{path} ({path.stat().st_size} bytes) does not match the checksum {entry.checksum} "
+                f"of {name}: it is truncated or changed; delete it to have it downloaded anew"
             )
         return path
     path = entry.cached
@@ -171,7 +177,7 @@ def fetch(name):
 
 
 def cache_folder():
-    """The folder that downloads are kept in: NERLIB_CACHE, else the user's cache (a Path; it may not exist yet)."""
+    """The folder (Path) that downloads are kept in: NERLIB_CACHE, else the user's cache folder."""
     if os.environ.get("NERLIB_CACHE"):
         return Path(os.environ["NERLIB_CACHE"]).expanduser()
     import pooch
@@ -180,7 +186,7 @@ def cache_folder():
 
 
 def checksum(path, kind):
-    """A file's checksum in the form of ``kind``: "git:…" (sha1 of "blob <size>\\0" and the bytes) or "sha256:…"."""
+    """A file's checksum, of the same kind as ``kind``: "git:…" (id of its git blob) or "sha256:…"."""
     kind = kind.split(":")[0]
     digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size) if kind == "git" else hashlib.sha256()
     with open(path, "rb") as file:
@@ -201,8 +207,8 @@ def _download(entry, path, note):
         found = checksum(fresh, expected)
         if found != expected:
             raise DataError(
-                f"{entry.name}: what came from {address} ({fresh.stat().st_size} bytes) has the checksum {found}, "
-                f"expected {expected}; try again later, or put the right file into the folder NERLIB_DATA"
+                f"{entry.name}: what came from {address} ({fresh.stat().st_size} bytes) has the checksum "
+                f"{found}, expected {expected}; try again later, or put the file into NERLIB_DATA"
             )
         if not entry.checksum:
             (Path(folder) / note.name).write_text(expected)
@@ -220,7 +226,9 @@ def _ask_dandi(entry, folder):
         _get(entry, f"{DANDI}/assets/{asset}/", answer, progress=False)
         digest = json.loads(answer.read_text())["digest"]["dandi:sha2-256"]
     except (ValueError, KeyError, TypeError, StopIteration) as error:
-        raise Unavailable(f"{entry.name}: no answer of the expected form from {entry.address}. {_advice(entry)}") from error
+        raise Unavailable(
+            f"{entry.name}: no answer of the expected form from {entry.address}. {_advice(entry)}"
+        ) from error
     return f"{DANDI}/assets/{asset}/download/", f"sha256:{digest}"
 
 
@@ -230,14 +238,19 @@ def _get(entry, address, path, progress=True):
 
     kind = "application/vnd.github.raw" if address.startswith(GITHUB) else "*/*"
     get = pooch.HTTPDownloader(
-        progressbar=progress and sys.stderr.isatty(), chunk_size=1 << 16, headers={"Accept": kind}, timeout=(10, 60)
+        progressbar=progress and sys.stderr.isatty(),
+        chunk_size=1 << 16,
+        headers={"Accept": kind},
+        timeout=(10, 60),
     )
     try:
         get(address, str(path), None)
     except (requests.ConnectionError, requests.Timeout) as error:
         raise NoNetwork(f"{entry.name}: no connection to {address}. {_advice(entry)}") from error
     except requests.RequestException as error:
-        raise Unavailable(f"{entry.name}: download from {address} failed ({error}). {_advice(entry)}") from error
+        raise Unavailable(
+            f"{entry.name}: download from {address} failed ({error}). {_advice(entry)}"
+        ) from error
 
 
 def _advice(entry):
@@ -247,6 +260,6 @@ def _advice(entry):
         else f"https://dandiarchive.org/dandiset/000128 ({MAZE_ASSET})"
     )
     return (
-        f"Either set the environment variable NERLIB_DATA to a folder that holds {entry.file}, or download that file "
-        f"by hand from {source} into such a folder, or try again with a network."
+        f"Either set the environment variable NERLIB_DATA to a folder that holds {entry.file}, "
+        f"or download that file by hand from {source} into such a folder, or try again with a network."
     )
