@@ -77,7 +77,8 @@ def headline_rows(results, data):
     def duration(seconds):
         if seconds is None:
             return "—"
-        return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+        value, unit = (seconds, "s") if seconds < 120 else (seconds / 60, "min")
+        return f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
 
     columns = ["Claim", "Sessions", "Metric", "Paper", "Ours", "Tolerance", "Verdict", "Time"]
     rows = [
@@ -86,7 +87,8 @@ def headline_rows(results, data):
             row["sessions"],
             row["metric"],
             number(row["paper"]),
-            number(row["ours"]) + ("" if row["sd"] is None else f" ± {row['sd']:.2g}"),
+            number(row["ours"])
+            + ("" if row["sd"] is None else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['sd']:.2g}"),
             number(row["tolerance"]),
             row["verdict"],
             duration(row["seconds"]),
@@ -97,7 +99,7 @@ def headline_rows(results, data):
     if data == "simulated":
         shown = [i for i, name in enumerate(columns) if name not in ("Paper", "Tolerance")]
         columns, *rows = [[row[i] for i in shown] for row in [columns, *rows]]
-    return columns, [[" ".join(cell.split()) for cell in row] for row in rows]
+    return columns, [[" ".join(cell.split("\n")) for cell in row] for row in rows]
 
 
 def headline_page(results, columns, rows, command):
@@ -108,13 +110,13 @@ def headline_page(results, columns, rows, command):
     count = len({name for item in provenance for name in item["sessions"]})
     made = f"Made on {date} with nerlib {__version__}, profile `{profile}`, by `{command}`."
     if data == "simulated":
-        title, style, caption = "SIMULATED data", "warning", "SIMULATED sessions: what the chapters found."
+        title, style, caption = "SIMULATED data", "warning", "SIMULATED sessions"
         said = (
             f"Every figure and number in this copy of the book comes from {count} **simulated** sessions: "
             "they show that the code works, say nothing about the brain, and reproduce no value of the paper."
         )
     else:
-        title, style, caption = "Recorded data", "note", "The paper's values and ours, on recorded sessions."
+        title, style, caption = "Recorded data", "note", "Recorded sessions"
         said = f"Figures and numbers in this copy of the book come from {count} **recorded** sessions."
     text = f":::{{admonition}} {title}\n:class: {style}\n{said} {made}\n:::\n"
     if not rows:

@@ -262,6 +262,15 @@ def run_chapter(notebook, source, parameters, timeout):
 # --- the site -------------------------------------------------------------------------------------
 
 
+def mark_simulated(config, output):
+    """A copy of the settings that puts a banner on every page, so that no page can be taken for a result."""
+    settings = yaml.safe_load(config.read_text())
+    banner = "SIMULATED data: this page shows that the code works, and nothing about the brain."
+    settings["html"] = settings.get("html", {}) | {"announcement": banner}
+    write_whole(output / "_config.yml", yaml.safe_dump(settings))
+    return output / "_config.yml"
+
+
 def build_site(source, config, output):
     """Build the pages of `source` into output/html; every warning is an error."""
     if not version("jupyter-book").startswith("1."):
@@ -362,7 +371,7 @@ def make_book(book, config, output, data, profile, given, timeout):
             print("pages        building", flush=True)
             state.set("site", None)
             shutil.rmtree(output / "html", ignore_errors=True)
-            build_site(source, config, output)
+            build_site(source, mark_simulated(config, output) if data == "simulated" else config, output)
             state.set("site", made_from)
     return output / "html" / "index.html", headline_text(columns, rows) if rows else ""
 

@@ -145,7 +145,7 @@ def test_simulated_headline_shows_no_value_of_the_paper(first):
     folder, done = first
     page = (folder / "out" / "html" / "index.html").read_text()
     for text in (page, done.stdout):
-        assert "SIMULATED" in text and "0.853 ± 0.012" in text
+        assert "SIMULATED" in text and "0.853\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}0.012" in text
         assert "0.864" not in text and "Paper" not in text
     assert (
         "`make book DATA=simulated PROFILE=quick`" in (folder / "out" / "source" / "headline.md").read_text()
@@ -153,6 +153,12 @@ def test_simulated_headline_shows_no_value_of_the_paper(first):
     assert "2025-01-02 with nerlib 9" in page
     headline = json.loads((folder / "out" / "source" / "results" / "headline.json").read_text())
     assert [row["chapter"] for row in headline["headline"]] == ["z_first", "a_second"]
+
+
+def test_every_page_says_that_its_data_are_simulated(first):
+    html = first[0] / "out" / "html"
+    for page in ("index", "z_first", "a_second"):
+        assert "SIMULATED data" in (html / f"{page}.html").read_text()
 
 
 def test_site_has_the_scripts_that_pages_use_and_no_others(first):
