@@ -11,14 +11,17 @@ import platform
 import tempfile
 import time
 import traceback
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from datetime import UTC, datetime
 from functools import cache as remember
 from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from tqdm import tqdm
 
@@ -26,11 +29,26 @@ import nerlib
 from nerlib.decoders import KNNDecoder, LinearDecoder
 from nerlib.models import make_method
 
+METRICS = ["velocity_r2", "position_r2", "direction_accuracy"]
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
 
 
-def evaluate(session, method="NER", seed=42, *, profile="fast", decoder="linear", **overrides):
-    """Run one cell.
+class Cell(NamedTuple):
+    """One session, one method, one seed, fitted: what `fit_cell` returns and `records` scores.
+
+    ``halves`` and ``embedding`` have the keys "train" and "test": a Session each, and an array (T, d).
+    """
+
+    about: dict
+    halves: dict
+    embedding: dict
+    model: object
+    decoder: object
+    seconds: float
+
+
+def fit_cell(session, method="NER", seed=42, *, profile="fast", decoder="linear", **overrides):
+    """Split a session, fit a method on its training trials, embed both parts, fit a decoder on the first.
 
     Parameters
     ----------
@@ -41,27 +59,45 @@ def evaluate(session, method="NER", seed=42, *, profile="fast", decoder="linear"
 
     Returns
     -------
-    list of dict, one for each split ("train", "test") and form ("published", "standard"), with the keys
-    session, area, monkey, date, simulated, method, profile, seed, decoder, split, form, velocity_r2,
-    position_r2, direction_accuracy, seconds (fitting the method)
+    Cell
     """
-    train, test = session.split()
+    if decoder not in DECODERS:
+        raise ValueError(f"unknown decoder {decoder!r}; expected one of {', '.join(DECODERS)}")
+    halves = dict(zip(("train", "test"), session.split(), strict=True))
+    train = halves["train"]
     model = make_method(method, profile, random_state=seed, **overrides)
     start = time.perf_counter()
     model.fit(train.rates, train.labels, train.trial)
     seconds = time.perf_counter() - start
-    embedded = {"train": model.transform(train.rates, train.trial), "test": model.transform(test.rates, test.trial)}
-    reader = DECODERS[decoder]().fit(embedded["train"], train)
+    embedding = {part: model.transform(half.rates, half.trial) for part, half in halves.items()}
     about = {
         "session": session.name,
         **{field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")},
         **{"method": method, "profile": profile, "seed": seed, "decoder": decoder},
     }
+    fitted_decoder = DECODERS[decoder]().fit(embedding["train"], train)
+    return Cell(about, halves, embedding, model, fitted_decoder, seconds)
+
+
+def records(cell):
+    """The scores of a fitted cell, tidy.
+
+    Returns
+    -------
+    list of dict, one for each split ("train", "test") and form ("published", "standard"), with the keys
+    session, area, monkey, date, simulated, method, profile, seed, decoder, split, form, velocity_r2,
+    position_r2, direction_accuracy, seconds (fitting the method)
+    """
     return [
-        {**about, "split": part, "form": form, **scores, "seconds": seconds}
-        for part, half in (("train", train), ("test", test))
-        for form, scores in reader.score(embedded[part], half).items()
+        {**cell.about, "split": part, "form": form, **scores, "seconds": cell.seconds}
+        for part, half in cell.halves.items()
+        for form, scores in cell.decoder.score(cell.embedding[part], half).items()
     ]
+
+
+def evaluate(*session_method_seed, **settings):
+    """Fit a cell and score it: `records` of `fit_cell`, which see."""
+    return records(fit_cell(*session_method_seed, **settings))
 
 
 def run(
@@ -83,14 +119,14 @@ def run(
     sessions : list of Session
     methods : names of `models.METHODS`
     seeds : ints
-    profile, decoder, **overrides : as in `evaluate`
+    profile, decoder, **overrides : as in `fit_cell`
     executor : concurrent.futures.Executor or None for a pool of processes, one a core
     cache : folder for finished cells, or None to compute them all
     verbose : bool, show a progress bar
 
     Returns
     -------
-    list of dict, the records of `evaluate`, in the order sessions, methods, seeds
+    list of dict, the `records` of every cell, in the order sessions, methods, seeds
 
     Raises
     ------
@@ -100,7 +136,7 @@ def run(
     settings = {"profile": profile, "decoder": decoder, **overrides}
     paths = [_cache_path(cache, *cell, settings) for cell in cells]
     found = [_read_cell(path) for path in paths]
-    missing = [i for i, records in enumerate(found) if records is None]
+    missing = [i for i, done in enumerate(found) if done is None]
     failures = []
     own = None
     if executor is None and missing:
@@ -122,7 +158,7 @@ def run(
             own.shutdown(cancel_futures=True)
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(cells)} cells failed\n" + "\n".join(failures))
-    return [record for records in found for record in records]
+    return [record for done in found for record in done]
 
 
 def _process_pool(n_cells):
@@ -164,6 +200,95 @@ def versions():
     """Versions of what the numbers rest on: name -> version."""
     packages = {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")}
     return {"nerlib": nerlib.__version__, "python": platform.python_version(), **packages}
+
+
+def describe(sessions, absent=(), *, profile):
+    """What a chapter shows, as Markdown for its first lines.
+
+    Parameters
+    ----------
+    sessions : list of Session
+    absent : list of (name, area, reason)
+    profile : str
+    """
+    simulated = any(session.simulated for session in sessions)
+    names = ", ".join(f"{session.name} {session.area}" for session in sessions)
+    lines = [
+        f"**{'SIMULATED' if simulated else 'Recorded'}** · profile `{profile}` · "
+        f"{len(sessions)} recording{'s' if len(sessions) > 1 else ''}: {names}."
+    ]
+    if simulated:
+        lines.append("These numbers test the code. They say nothing about the brain, and reproduce nothing.")
+    if absent:
+        missing = "; ".join(f"{name} {area} ({reason})" for name, area, reason in absent)
+        lines.append(f"**Absent, and not replaced:** {missing}.")
+    return "\n\n".join(lines)
+
+
+def compare(records, published):
+    """Our scores beside the paper's, one row a score.
+
+    Parameters
+    ----------
+    records : list of dict of `run`
+    published : path of published_within_session.csv, the scores that the authors published
+
+    Returns
+    -------
+    DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and "paper".
+        The paper's value stands in the rows of the form "published", and is NaN where it has none.
+    """
+    table = pd.read_csv(published, dtype={"date": str}).rename(columns={"direction_accuracy_peak": METRICS[2]})
+    key = ["monkey", "date", "area", "method", "split", "form", "metric"]
+    paper = table.assign(form="published").melt(key[:6], METRICS, "metric", "paper")
+    ours = pd.DataFrame(records)
+    ours = ours.melt([c for c in ours if c not in METRICS], METRICS, "metric", "ours")
+    ours["recording"] = ours["session"] + " " + ours["area"]
+    return ours.merge(paper, on=key, how="left")
+
+
+def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_least=None, seconds=None):
+    """One row of the headline table: a claim of the paper, what was measured, and the verdict.
+
+    Parameters
+    ----------
+    text : str, the claim
+    sessions : list of Session that it was tested on
+    metric : str
+    values : our values, one a seed
+    paper : float or None, the paper's value for the same sessions; simulated sessions have none
+    tolerance : float or None, how far ours may be from the paper's, set before the run
+    at_least : float or None, what ours must reach where the paper gives no value, set before the run
+    seconds : float or None, time spent
+
+    Returns
+    -------
+    dict, a row for `write_results`
+    """
+    ours = float(np.mean(values))
+    simulated = any(session.simulated for session in sessions)
+    if simulated:
+        paper, verdict = None, "simulated"
+    elif at_least is not None:
+        verdict = f"holds (≥ {at_least:g})" if ours >= at_least else f"does not hold (< {at_least:g})"
+    elif paper is None:
+        verdict = "no published value"
+    elif abs(ours - paper) <= tolerance:
+        verdict = "reproduced"
+    else:
+        verdict = f"{'higher' if ours > paper else 'lower'} by {abs(ours - paper):.3f}"
+    areas = Counter(session.area for session in sessions)
+    return {
+        "claim": text,
+        "sessions": " + ".join(f"{n} {area}" for area, n in areas.items()),
+        "metric": metric,
+        "paper": paper,
+        "ours": ours,
+        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "tolerance": None if simulated else tolerance,
+        "verdict": verdict,
+        "seconds": seconds,
+    }
 
 
 def write_results(path, *, sessions, profile, seeds, records=(), headline=()):

@@ -1,7 +1,12 @@
 """Scores of decoded movements, each in its published and its standard form (SCIENCE, sections 5 and 6)."""
 
 import numpy as np
+import torch
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 from sklearn.metrics import r2_score
+
+from nerlib.losses import label_distances
 
 
 def position(velocity, session):
@@ -85,3 +90,44 @@ def score(velocity, direction, session, *, held_out, peak_bin=None):
         "direction_accuracy": peak,
     }
     return {"published": published, "standard": standard}
+
+
+def paired_distances(embedding, labels, *, n_rows=2000, seed=0, periods=(None, None, 360.0)):
+    """Distances of each bin to all others, between labels and between embeddings.
+
+    Parameters
+    ----------
+    embedding : array (T, d)
+    labels : array (T, k)
+    n_rows : int, bins drawn without replacement when T is larger
+    seed : int, for the draw
+    periods : as in `losses.ner_loss`
+
+    Returns
+    -------
+    two arrays (rows, rows − 1): label distances, embedding distances
+    """
+    rows = np.random.default_rng(seed).permutation(len(embedding))[:n_rows]
+    others = ~np.eye(len(rows), dtype=bool)
+    apart = label_distances(torch.as_tensor(labels[rows]), periods).numpy()
+    embedded = cdist(embedding[rows], embedding[rows])
+    return apart[others].reshape(len(rows), -1), embedded[others].reshape(len(rows), -1)
+
+
+def rank_agreement(embedding, labels, **options):
+    """How well distances between embeddings follow the rank of distances between labels.
+
+    For each bin, Spearman's correlation between its distances to the others in the embedding and in the
+    labels: 1 means that NER's aim (section 3) is met without exception, 0 is chance.
+
+    Parameters
+    ----------
+    embedding, labels, **options : as in `paired_distances`
+
+    Returns
+    -------
+    float array (rows,), one correlation a bin
+    """
+    ranks = [rankdata(apart, axis=1) for apart in paired_distances(embedding, labels, **options)]
+    labels_, embedded = (r - r.mean(axis=1, keepdims=True) for r in ranks)
+    return (labels_ * embedded).sum(axis=1) / np.sqrt((labels_**2).sum(axis=1) * (embedded**2).sum(axis=1))

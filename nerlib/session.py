@@ -169,3 +169,37 @@ class Session:
                 "each part needs at least one trial"
             )
         return self.select(slice(None, cut)), self.select(slice(cut, None))
+
+    def shuffle_movements(self, seed):
+        """The control for chance: each trial keeps its rates and gets the movement of another trial.
+
+        Trials are cut to the length of the shortest one, so that any movement fits any trial.
+
+        Parameters
+        ----------
+        seed : int
+        """
+        order = np.random.default_rng(seed).permutation(self.n_trials)
+        bins = np.arange(self.trial_lengths.min())
+        own, other = ((starts[:, None] + bins).ravel() for starts in (self.trial_starts, self.trial_starts[order]))
+        moved = {"velocity": self.velocity[other], "direction": self.direction[other]}
+        return replace(self, rates=self.rates[own], trial=self.trial[own], **moved)
+
+    def average_by_direction(self, values):
+        """Average over the trials of each direction, bin by bin, as in the trial averages of Figure 2.
+
+        Parameters
+        ----------
+        values : array (T, d), e.g. an embedding or velocity
+
+        Returns
+        -------
+        directions : array (K,), degrees, ascending
+        averages : array (K, bins, d); bins of the shortest trial, so that every trial counts in each bin
+        """
+        n_bins = int(self.trial_lengths.min())
+        directions, which = np.unique(self.direction[self.trial_starts], return_inverse=True)
+        trials = np.asarray(values)[self.trial_starts[:, None] + np.arange(n_bins)]
+        totals = np.zeros((len(directions), *trials.shape[1:]))
+        np.add.at(totals, which, trials)
+        return directions, totals / np.bincount(which)[:, None, None]

@@ -44,7 +44,8 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     Attributes
     ----------
     encoder_ : torch module, fitted
-    loss_curve_ : float array (max_iter,), the loss of each step
+    loss_curve_ : float array (n_iter_,), the loss of each step
+    n_iter_ : int, steps taken
     n_features_in_ : int, neurons
     """
 
@@ -109,7 +110,7 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         draws = pairs(
             labels, batch_size=self.batch_size, rng=rng, trial=trial, periods=periods, weights=weights
         )
-        rates = torch.as_tensor(X, dtype=torch.float32, device=device)
+        rates = _tensor(X).to(device)
         targets = torch.as_tensor(labels, dtype=torch.float32, device=device)
         gather = self._gatherer(rates, trial)
         with torch.random.fork_rng(devices=[]):
@@ -122,6 +123,7 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return rank_loss(embedding, distances, temperature=self.temperature)
 
         self.loss_curve_ = self._train(encoder, step_loss, draws)
+        self.n_iter_ = len(self.loss_curve_)
         self.encoder_ = encoder.eval()
         return self
 
@@ -164,7 +166,7 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
         trial = _check_trial(trial, len(X))
         device = next(self.encoder_.parameters()).device
-        gather = self._gatherer(torch.as_tensor(X, dtype=torch.float32), trial)
+        gather = self._gatherer(_tensor(X), trial)
         embedding = np.empty((len(X), self.n_components), np.float32)
         with torch.inference_mode():
             for start in range(0, len(X), _BLOCK):
@@ -223,6 +225,7 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         model = cls(**{**header["parameters"], "device": device})
         model.n_features_in_ = header["n_features_in"]
         model.loss_curve_ = tensors.pop("loss_curve").numpy()
+        model.n_iter_ = len(model.loss_curve_)
         encoder = Encoder(model.n_features_in_ * model.window, model.n_components)
         encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in tensors.items()})
         model.encoder_ = encoder.to(_device(device)).eval()
@@ -265,6 +268,11 @@ def _check_trial(trial, n_bins):
             f"got {trial.dtype} of shape {trial.shape}"
         )
     return trial
+
+
+def _tensor(rates):
+    """A float32 tensor over the same memory where that is allowed."""
+    return torch.from_numpy(np.require(rates, np.float32, "CW"))
 
 
 def _device(name):

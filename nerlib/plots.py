@@ -1,0 +1,212 @@
+"""The figures of the book. Every figure made from simulated sessions says so."""
+
+import os
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.colors import to_hex
+
+from nerlib import metrics
+
+_TRUE, _DECODED = "0.25", "#d1495b"
+
+
+def direction_color(direction):
+    """Colour of a direction in degrees: cyclic, and ordered in lightness so that colour-blind readers can follow.
+
+    Returns
+    -------
+    str, hexadecimal; from the map "twilight", whose white end is passed over
+    """
+    return to_hex(plt.get_cmap("twilight_shifted")(0.08 + 0.84 * (direction % 360) / 360))
+
+
+def _mark(figure, sessions):
+    if any(session.simulated for session in sessions):
+        figure.text(0.995, 0.995, "SIMULATED", ha="right", va="top", color="#b00020", fontsize=9, weight="bold")
+    return figure
+
+
+def loss_curve(curve, session):
+    """Loss over training steps.
+
+    Parameters
+    ----------
+    curve : array (steps,)
+    session : Session it was trained on
+    """
+    figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    axes.plot(curve, color=_DECODED, linewidth=0.8)
+    axes.set(xlabel="training step", ylabel="loss")
+    sns.despine(figure)
+    return _mark(figure, [session])
+
+
+def distances(pairs, session):
+    """Distance in the embedding against distance between movements, one panel an embedding.
+
+    Parameters
+    ----------
+    pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
+    session : Session
+    """
+    figure, panels = plt.subplots(
+        1, len(pairs), figsize=(3.1 * len(pairs), 3), layout="constrained", sharex=True, squeeze=False
+    )
+    for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
+        axes.hexbin(labels.ravel(), embedded.ravel(), gridsize=40, bins="log", cmap="Greys", linewidths=0.1)
+        axes.set(title=title, xlabel="distance between movements", ylim=(0, 2))
+    panels[0, 0].set_ylabel("distance in the embedding")
+    return _mark(figure, [session])
+
+
+def trajectories(embedding, session):
+    """Latent trajectories in 3-D, coloured by direction: single trials on the left, their averages on the right.
+
+    Parameters
+    ----------
+    embedding : array (T, 3)
+    session : Session with T bins
+    """
+    figure = plt.figure(figsize=(9, 4.4), layout="constrained")
+    directions, averages = session.average_by_direction(embedding)
+    single, mean = (figure.add_subplot(1, 2, k, projection="3d") for k in (1, 2))
+    for start, length in zip(session.trial_starts, session.trial_lengths, strict=True):
+        path = embedding[start : start + length]
+        single.plot(*path.T, color=direction_color(session.direction[start]), linewidth=0.6, alpha=0.7)
+    for direction, path in zip(directions, averages, strict=True):
+        color = direction_color(direction)
+        mean.plot(*path.T, color=color, linewidth=2.2)
+        farthest = path[np.argmax(np.linalg.norm(path - path[0], axis=1))]
+        mean.text(*(1.12 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center")
+    for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "averages of a direction")):
+        axes.set(title=title, xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
+        axes.set_box_aspect((1, 1, 1))
+        axes.tick_params(labelsize=6, pad=-2)
+    return _mark(figure, [session])
+
+
+def interactive(embedding, session, *, max_trials=64):
+    """The same trajectories to turn by hand: an HTML object for a notebook.
+
+    In the built book the drawing library is one local file beside the pages; elsewhere it is part of the output.
+
+    Parameters
+    ----------
+    embedding : array (T, 3)
+    session : Session with T bins
+    max_trials : int, single trials drawn, the first ones
+    """
+    import plotly.graph_objects as go
+    from IPython.display import HTML
+
+    figure = go.Figure()
+    directions, averages = session.average_by_direction(embedding)
+    first = session.select(slice(0, max_trials))
+    for direction, average in zip(directions, averages, strict=True):
+        color, name = direction_color(direction), f"{direction:.0f}°"
+        singles = [
+            np.vstack([embedding[s : s + n], [[None] * 3]])
+            for s, n in zip(first.trial_starts, first.trial_lengths, strict=True)
+            if session.direction[s] == direction
+        ]
+        for path, width, shown in ((np.vstack(singles) if singles else None, 1.5, False), (average, 7, True)):
+            if path is not None:
+                x, y, z = np.asarray(path, dtype=object).T
+                line = {"color": color, "width": width}
+                figure.add_scatter3d(
+                    x=x, y=y, z=z, mode="lines", line=line, name=name, legendgroup=name, showlegend=shown,
+                    opacity=1.0 if shown else 0.45, hoverinfo="name",
+                )  # fmt: skip
+    mark = " · SIMULATED" if session.simulated else ""
+    figure.update_layout(
+        title={"text": f"{session.name} {session.area}{mark}", "font": {"size": 14}},
+        height=460,
+        margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        scene={"aspectmode": "cube"},
+        legend={"title": {"text": "direction"}},
+    )
+    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
+    html = figure.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
+    label = f"Interactive 3-D latent trajectories of {session.name} {session.area}, coloured by direction"
+    return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
+
+
+def decoded(velocity, session, *, n_trials=8):
+    """Decoded against true velocity and position over time, for the first trials of a session.
+
+    Parameters
+    ----------
+    velocity : array (T, 2), decoded (mm/s)
+    session : Session with T bins
+    n_trials : int
+    """
+    shown = session.select(slice(0, n_trials))
+    n_bins = len(shown.trial)
+    seconds = np.arange(n_bins) * session.bin_width
+    rows = [("velocity (mm/s)", shown.velocity, velocity[:n_bins])]
+    rows.append(("position (mm)", *(metrics.position(v, shown) for v in rows[0][1:])))
+    figure, panels = plt.subplots(4, 1, figsize=(9, 6), sharex=True, layout="constrained")
+    for row, (quantity, true, read) in enumerate(rows):
+        for column, axis in enumerate("xy"):
+            axes = panels[2 * row + column]
+            for values, color, name in ((true, _TRUE, "true"), (read, _DECODED, "decoded")):
+                broken = np.insert(values[:, column], shown.trial_starts[1:], np.nan)
+                axes.plot(np.insert(seconds, shown.trial_starts[1:], np.nan), broken, color=color, label=name)
+            axes.set_ylabel(f"{axis} {quantity}", fontsize=8)
+    for start in shown.trial_starts:
+        panels[0].annotate(
+            f"{shown.direction[start]:.0f}°", (seconds[start], 1.02), xycoords=("data", "axes fraction"), fontsize=8
+        )
+    panels[0].legend(ncols=2, loc="upper right", fontsize=8, frameon=False, bbox_to_anchor=(1, 1.35))
+    panels[-1].set_xlabel("time (s), trials end to end")
+    sns.despine(figure)
+    return _mark(figure, [session])
+
+
+def accuracy(over_time, session, *, chance):
+    """Direction accuracy over the time of a trial.
+
+    Parameters
+    ----------
+    over_time : dict, name -> array (bins,), values in [0, 1]
+    session : Session
+    chance : float, accuracy of a decoder that has learned nothing
+    """
+    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    for (name, values), color in zip(over_time.items(), (_DECODED, _TRUE, "#2e86ab"), strict=False):
+        axes.plot(np.arange(len(values)) * session.bin_width, values, color=color, label=name)
+    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
+    axes.set(xlabel="time from the go cue (s)", ylabel="share of trials", ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize=8)
+    sns.despine(figure)
+    return _mark(figure, [session])
+
+
+def scores(table, sessions):
+    """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
+
+    Parameters
+    ----------
+    table : DataFrame of `experiments.compare`, of one split and one form
+    sessions : list of Session that the table comes from
+    """
+    order, shown = sorted(table["recording"].unique()), table["metric"].unique()
+    size = (9, 1.2 + 0.24 * len(order))
+    figure, panels = plt.subplots(1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False)
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = table[table["metric"] == metric]
+        places = rows["recording"].map(order.index)
+        axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=_TRUE, label="paper")
+        axes.scatter(rows["ours"], places, s=14, color=_DECODED, alpha=0.6, label="ours")
+        axes.set(xlabel=metric.replace("_", " ").replace("r2", "R²"), yticks=range(len(order)))
+        axes.grid(axis="x", color="0.9")
+        axes.margins(y=0.08)
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    kinds = panels[0, 0].get_legend_handles_labels()
+    shown = slice(None) if table["paper"].notna().any() else slice(1, None)
+    panels[0, -1].legend(*(kind[shown] for kind in kinds), frameon=False, fontsize=8)
+    sns.despine(figure)
+    return _mark(figure, sessions)

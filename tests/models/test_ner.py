@@ -1,0 +1,195 @@
+"""NER as an estimator: conventions, determinism, history, saving, and errors that help."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.base import clone
+from sklearn.utils.estimator_checks import check_estimator
+
+from nerlib import NER, make_method
+from nerlib.metrics import rank_agreement
+
+QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Rates that hold the movement, plus noise: 20 trials of 15 bins, 12 neurons."""
+    rng = np.random.default_rng(0)
+    trial = np.repeat(np.arange(20), 15)
+    direction = 45.0 * np.repeat(rng.integers(0, 8, 20), 15)
+    speed = np.tile(300 * np.sin(np.linspace(0, np.pi, 15)), 20)
+    angle = np.deg2rad(direction)
+    velocity = np.column_stack([speed * np.cos(angle), speed * np.sin(angle)])
+    rates = velocity @ rng.normal(size=(2, 12)) / 100 + 0.3 * rng.normal(size=(300, 12))
+    return rates, np.column_stack([velocity, direction]), trial
+
+
+def test_follows_the_conventions_of_scikit_learn():
+    """No check is excepted; labels of any width need periods=None, since the default names three columns."""
+    check_estimator(NER(max_iter=5, batch_size=16, periods=None))
+
+
+def test_learns_the_ranks(data):
+    rates, labels, trial = data
+    model = NER(**{**QUICK, "max_iter": 300}).fit(rates, labels, trial)
+    untrained = NER(**{**QUICK, "max_iter": 1, "learning_rate": 1e-12}).fit(rates, labels, trial)
+    before, after = (rank_agreement(m.transform(rates), labels).mean() for m in (untrained, model))
+    assert after > 0.85 > before
+    assert model.loss_curve_[-20:].mean() < model.loss_curve_[:20].mean()
+
+
+def test_same_seed_same_bits_and_global_state_untouched(data):
+    rates, labels, trial = data
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()
+    first, second = (NER(**QUICK).fit(rates, labels, trial) for _ in range(2))
+    other = NER(**{**QUICK, "random_state": 1}).fit(rates, labels, trial)
+    assert np.array_equal(first.transform(rates), second.transform(rates))
+    assert np.array_equal(first.loss_curve_, second.loss_curve_)
+    assert not np.array_equal(first.transform(rates), other.transform(rates))
+    assert torch.equal(before[0], torch.get_rng_state()) and np.array_equal(before[1], np.random.get_state()[1])
+
+
+@pytest.mark.parametrize("n_columns", [1, 2, 5])
+def test_any_number_of_labels(data, n_columns):
+    rates, _, trial = data
+    labels = np.random.default_rng(0).normal(size=(300, n_columns))
+    periods = (None,) * (n_columns - 1) + (360.0,)
+    assert NER(**QUICK, periods=periods).fit(rates, labels, trial).transform(rates).shape == (300, 3)
+
+
+def test_circular_labels_ignore_whole_turns(data):
+    rates, labels, trial = data
+    turned = labels + np.array([0.0, 0.0, 360.0])
+    first, second = (NER(**QUICK).fit(rates, y, trial).transform(rates) for y in (labels, turned))
+    assert np.allclose(first, second, atol=1e-4)
+
+
+def test_window_sees_history_within_the_trial_only(data):
+    rates, labels, trial = data
+    model = NER(**QUICK, window=4).fit(rates, labels, trial)
+    embedding = model.transform(rates, trial)
+    assert model.encoder_[0].in_features == 48
+    changed = rates.copy()
+    changed[:15] += 1.0  # the first trial
+    moved = np.abs(model.transform(changed, trial) - embedding).max(axis=1) > 1e-6
+    assert moved[:15].all() and not moved[15:].any()
+    changed = rates.copy()
+    changed[20] += 1.0
+    moved = np.abs(model.transform(changed, trial) - embedding).max(axis=1) > 1e-6
+    assert np.flatnonzero(moved).tolist() == [20, 21, 22, 23]
+
+
+def test_blocks_do_not_change_the_embedding(data, monkeypatch):
+    rates, labels, trial = data
+    model = NER(**QUICK, window=3).fit(rates, labels, trial)
+    whole = model.transform(rates, trial)
+    monkeypatch.setattr("nerlib.models.ner._BLOCK", 7)
+    assert np.allclose(model.transform(rates, trial), whole, atol=1e-6)
+
+
+def test_saved_and_loaded_is_the_same(data, tmp_path):
+    rates, labels, trial = data
+    model = NER(**QUICK, window=2, weights=(1.0, 2.0, 0.5)).fit(rates, labels, trial)
+    model.save(tmp_path / "model.safetensors")
+    loaded = NER.load(tmp_path / "model.safetensors", device="cpu")
+    assert np.array_equal(loaded.transform(rates, trial), model.transform(rates, trial))
+    assert np.array_equal(loaded.loss_curve_, model.loss_curve_)
+    assert json.dumps(loaded.get_params()) == json.dumps(model.get_params())
+    assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
+
+
+def test_saving_that_fails_leaves_the_old_file(data, tmp_path, monkeypatch):
+    rates, labels, trial = data
+    model, path = NER(**QUICK).fit(rates, labels, trial), tmp_path / "model.safetensors"
+    model.save(path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("nerlib.models.ner.save_file", full)
+    with pytest.raises(OSError, match="disk full"):
+        model.save(path)
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_files_that_are_no_model_are_refused(data, tmp_path):
+    rates, labels, trial = data
+    path = tmp_path / "model.safetensors"
+    NER(**QUICK).fit(rates, labels, trial).save(path)
+    (tmp_path / "cut").write_bytes(path.read_bytes()[:-100])
+    save_file(load_file(path), tmp_path / "foreign")
+    with pytest.raises(ValueError, match="not a complete safetensors file"):
+        NER.load(tmp_path / "cut")
+    with pytest.raises(ValueError, match="holds no model of nerlib"):
+        NER.load(tmp_path / "foreign")
+    with pytest.raises(FileNotFoundError):
+        NER.load(tmp_path / "absent")
+
+
+def test_silent_unless_asked(data, capsys):
+    rates, labels, trial = data
+    NER(**QUICK).fit(rates, labels, trial)
+    assert capsys.readouterr() == ("", "")
+    NER(**QUICK, verbose=True).fit(rates, labels, trial)
+    assert "30/30" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error", "message"),
+    [
+        ({"n_components": 0}, ValueError, "n_components must be positive"),
+        ({"max_iter": 2.5}, TypeError, "max_iter must be an integer; got 2.5 of type float"),
+        ({"batch_size": "512"}, TypeError, "batch_size must be an integer"),
+        ({"window": True}, TypeError, "window must be an integer"),
+        ({"learning_rate": float("nan")}, ValueError, "learning_rate must be positive and finite"),
+        ({"temperature": None}, TypeError, "temperature must be a number"),
+        ({"schedule": "cosine"}, ValueError, "schedule must be one of one-cycle, constant; got 'cosine'"),
+        ({"periods": (None,)}, ValueError, "periods has 1 entries but the labels have 3 columns"),
+        ({"weights": (1.0, 1.0)}, ValueError, "weights has 2 entries but the labels have 3 columns"),
+    ],
+)
+def test_bad_parameters_are_refused(data, parameters, error, message):
+    with pytest.raises(error, match=message):
+        NER(**{**QUICK, **parameters}).fit(*data)
+
+
+def test_bad_data_are_refused(data):
+    rates, labels, trial = data
+    model = NER(**QUICK)
+    for broken in (rates, labels):
+        spoiled = broken.copy()
+        spoiled[3, 1] = np.nan
+        with pytest.raises(ValueError, match="NaN"):
+            model.fit(*((spoiled, labels) if broken is rates else (rates, spoiled)), trial)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(rates, labels[:-1], trial)
+    with pytest.raises(ValueError, match=r"trial must be an integer array of one entry a bin, shape \(300,\)"):
+        model.fit(rates, labels, trial[:-1])
+    with pytest.raises(ValueError, match="12 features"):
+        clone(model).fit(rates, labels, trial).transform(rates[:, :5])
+
+
+def test_divergence_is_told(data):
+    rates, labels, trial = data
+    with pytest.raises(ValueError, match="training diverged at step"):
+        NER(**{**QUICK, "learning_rate": 1e38, "schedule": "constant"}).fit(1e3 * rates, labels, trial)
+
+
+def test_paper_profile_is_the_papers():
+    parameters = make_method("NER", "paper").get_params()
+    published = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "schedule": "constant"}
+    published |= {"temperature": 1.0, "window": 1, "n_components": 3}
+    assert {name: parameters[name] for name in published} == published
+    assert make_method("NER", "quick", max_iter=7, random_state=3).get_params()["max_iter"] == 7
+
+
+def test_unknown_method_or_profile_is_refused():
+    with pytest.raises(ValueError, match="unknown method 'NERD'; expected one of NER"):
+        make_method("NERD")
+    with pytest.raises(ValueError, match="unknown profile 'slow'; expected one of paper, fast, quick"):
+        make_method("NER", "slow")

@@ -1,0 +1,188 @@
+"""The fast loss against the formula, its gradient, and what must not change it."""
+
+import numpy as np
+import pytest
+import torch
+
+from nerlib import losses
+from nerlib.losses import label_distances, ner_loss, rank_loss, sort_columns
+
+PATHS = {"swept": losses._SweptRankLoss.apply, "sorted": losses._sorted_rank_loss}
+
+
+def loop_distance(a, b, periods, weights):
+    total = 0.0
+    for x, y, period, weight in zip(a, b, periods, weights, strict=True):
+        apart = abs(x - y)
+        if period is not None:
+            apart = min(apart % period, period - apart % period)
+        total += weight * apart
+    return total
+
+
+def loop_loss(z, labels, temperature=1.0, periods=(None, None, 360.0), weights=(1.0, 1.0, 1.0)):
+    """The formula of section 3, term by term."""
+    n = len(z)
+    total = 0.0
+    for i in range(n):
+        d = [loop_distance(labels[i], labels[k], periods, weights) for k in range(n)]
+        s = [-np.sqrt(((z[i] - z[k]) ** 2).sum()) / temperature for k in range(n)]
+        for j in range(n):
+            if j != i:
+                denominator = sum(np.exp(s[k]) for k in range(n) if k != i and d[k] >= d[j])
+                total += np.log(np.exp(s[j]) / denominator)
+    return -total / (n * (n - 1))
+
+
+def batch(n, kind, seed=0, dtype=torch.float64):
+    """Embeddings and labels: all different, with ties, or with rows that stand twice."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 3))
+    if kind == "ties":
+        labels = np.column_stack([rng.integers(0, 3, n), rng.integers(0, 2, n), 45.0 * rng.integers(0, 8, n)])
+    else:
+        labels = np.column_stack([100 * rng.normal(size=(n, 2)), 360 * rng.random(n)])
+    if kind == "duplicates":
+        half = rng.integers(0, max(1, n // 2), n)
+        z, labels = z[half], labels[half]
+    return torch.tensor(z, dtype=dtype, requires_grad=True), torch.tensor(labels, dtype=dtype)
+
+
+@pytest.mark.parametrize("kind", ["different", "ties", "duplicates"])
+@pytest.mark.parametrize("n", [2, 3, 5, 16, 64])
+def test_equals_the_formula(n, kind):
+    z, labels = batch(n, kind)
+    expected = loop_loss(z.detach().numpy(), labels.numpy())
+    assert ner_loss(z, labels).item() == pytest.approx(expected, abs=1e-10)
+    assert PATHS["sorted"](z, label_distances(labels), 1.0).item() == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 3.0])
+def test_temperature_weights_and_periods(temperature):
+    z, labels = batch(20, "different")
+    options = {"periods": (None, 50.0, None), "weights": (2.0, 0.5, 0.0)}
+    expected = loop_loss(z.detach().numpy(), labels.numpy(), temperature, **options)
+    assert ner_loss(z, labels, temperature=temperature, **options).item() == pytest.approx(expected, abs=1e-10)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("kind", ["different", "ties"])
+def test_gradient_is_that_of_finite_differences(path, kind):
+    z, labels = batch(9, kind)
+    distances = label_distances(labels)
+    assert torch.autograd.gradcheck(lambda z: PATHS[path](z, distances, 0.7), (z,))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("kind", ["different", "ties", "duplicates"])
+def test_paths_agree(dtype, tolerance, kind):
+    z, labels = batch(257, kind, dtype=dtype)
+    reference = z.detach().double().requires_grad_()
+    distances = label_distances(labels)
+    expected = PATHS["sorted"](reference, distances.double(), 1.0)
+    expected.backward()
+    scale = reference.grad.abs().max()
+    for path in PATHS.values():
+        z.grad = None
+        loss = path(z, distances, 1.0)
+        loss.backward()
+        assert loss.dtype == z.grad.dtype == dtype
+        assert loss.item() == pytest.approx(expected.item(), rel=tolerance)
+        assert ((z.grad - reference.grad).abs().max() / scale).item() < 10 * tolerance
+
+
+def test_does_not_depend_on_threads():
+    z, labels = batch(300, "different", dtype=torch.float32)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            (gradient,) = torch.autograd.grad(ner_loss(z, labels), z)
+            results.append(gradient)
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+def test_wide_embeddings_take_the_path_that_cannot_overflow():
+    z, labels = batch(40, "different")
+    wide = (1e4 * z).detach().requires_grad_()
+    loss = ner_loss(wide, labels)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(wide.grad).all()
+    assert loss.item() == pytest.approx(PATHS["sorted"](z, label_distances(labels), 1e-4).item(), rel=1e-9)
+
+
+def test_paired_rows_share_one_sort():
+    z, labels = batch(30, "ties")
+    twice = torch.cat([z, z.detach() + 0.1 * torch.ones_like(z)])
+    paired = rank_loss(twice, label_distances(labels))
+    assert paired.item() == pytest.approx(ner_loss(twice, labels.repeat(2, 1)).item(), abs=1e-12)
+
+
+def test_invariances():
+    z, labels = batch(40, "ties")
+    z = z.detach()
+    loss = ner_loss(z, labels).item()
+    order = torch.randperm(len(z), generator=torch.Generator().manual_seed(1))
+    rotation = torch.linalg.qr(torch.randn(3, 3, dtype=z.dtype, generator=torch.Generator().manual_seed(2))).Q
+    assert ner_loss(z[order], labels[order]).item() == pytest.approx(loss, abs=1e-12)
+    assert ner_loss(z @ rotation + 5.0, labels).item() == pytest.approx(loss, abs=1e-12)
+    distances = label_distances(labels)
+    assert rank_loss(z, distances**3 + distances).item() == pytest.approx(loss, abs=1e-12)
+    turned = labels + torch.tensor([7.0, -3.0, 90.0])
+    assert ner_loss(z, turned).item() == pytest.approx(loss, abs=1e-12)
+
+
+def test_is_lower_when_distances_follow_the_rank():
+    labels = torch.linspace(0, 1, 32, dtype=torch.float64)[:, None]
+    shuffled = labels[torch.randperm(32, generator=torch.Generator().manual_seed(0))]
+    assert ner_loss(labels, labels, periods=None) < ner_loss(shuffled, labels, periods=None)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_are_sorted_with_exact_ties(dtype):
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random((50, 50)) < 0.5, rng.integers(0, 5, (50, 50)), rng.random((50, 50))).astype(dtype)
+    order, keys = sort_columns(values)
+    by_order = np.take_along_axis(values, order.astype(int), axis=1)
+    assert (np.diff(by_order, axis=1) >= 0).all()
+    assert np.array_equal(np.diff(by_order, axis=1) == 0, keys[:, 1:] == keys[:, :-1])
+    assert np.array_equal(np.sort(order, axis=1), np.tile(np.arange(50), (50, 1)))
+
+
+def test_label_distance_by_hand():
+    labels = torch.tensor([[0.0, 0.0, 350.0], [3.0, -4.0, 10.0], [0.0, 0.0, 170.0]])
+    expected = torch.tensor([[0.0, 27.0, 180.0], [27.0, 0.0, 167.0], [180.0, 167.0, 0.0]])
+    assert torch.allclose(label_distances(labels), expected)
+    assert torch.allclose(label_distances(labels + torch.tensor([0.0, 0.0, 720.0])), expected)
+
+
+def test_loss_falls_in_descent():
+    z, labels = batch(64, "different")
+    before = ner_loss(z, labels)
+    (gradient,) = torch.autograd.grad(before, z)
+    assert ner_loss(z - 0.1 * gradient / gradient.norm(), labels) < before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": torch.zeros(4, 3)}, "same n"),
+        ({"labels": torch.full((5, 3), float("nan"))}, "NaN"),
+        ({"labels": torch.zeros(5, 2)}, "periods has 3 entries but the labels have 2"),
+        ({"periods": (None, None, -1.0)}, "periods must be finite and positive"),
+        ({"weights": (1.0, -1.0, 1.0)}, "weights must be finite and not negative"),
+        ({"temperature": 0.0}, "temperature must be positive"),
+        ({"embedding": torch.zeros(1, 3), "labels": torch.zeros(1, 3)}, "n >= 2"),
+    ],
+)
+def test_bad_input_is_refused(change, message):
+    arguments = {"embedding": torch.zeros(5, 3), "labels": torch.zeros(5, 3), **change}
+    with pytest.raises(ValueError, match=message):
+        ner_loss(arguments.pop("embedding"), arguments.pop("labels"), **arguments)
+
+
+def test_rows_that_cannot_be_tiled_are_refused():
+    with pytest.raises(ValueError, match="5 rows of the embedding cannot carry 3 labels"):
+        rank_loss(torch.zeros(5, 3), torch.zeros(3, 3))
