@@ -77,7 +77,6 @@ def _distances(coordinates, start, apart):
 def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradient):
     d, n = coordinates.shape
     m = order.shape[0]
-    copies = n // m
     share = np.empty(m)  # count / Z, at the nearest column of each group of ties
     pull = np.empty(n, apart.dtype)
     loss = 0.0

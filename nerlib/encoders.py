@@ -17,7 +17,9 @@ class Encoder(nn.Sequential):
 
     def __init__(self, n_inputs, n_components=3):
         widths = (n_inputs, 32, 32, 16)
-        hidden = (layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.GELU()))
+        hidden = (
+            layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.GELU())
+        )
         super().__init__(*hidden, nn.Linear(widths[-1], n_components))
 
     def forward(self, rates):

@@ -149,7 +149,9 @@ def run(
                 found[i] = future.result()
             except Exception:
                 session, method, seed = cells[i]
-                failures.append(f"{session.name} {session.area}, {method}, seed {seed}:\n{traceback.format_exc()}")
+                failures.append(
+                    f"{session.name} {session.area}, {method}, seed {seed}:\n{traceback.format_exc()}"
+                )
                 continue
             if paths[i] is not None:
                 write_json(paths[i], {"key": paths[i].stem, "records": found[i]})
@@ -163,7 +165,9 @@ def run(
 
 def _process_pool(n_cells):
     """One process a core, each with one thread: cells are many, and do not wait for one another."""
-    workers = min(n_cells, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
+    workers = min(
+        n_cells, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    )
     threads = max(1, torch.get_num_threads() // workers)
     return ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=torch.set_num_threads, initargs=(threads,)
@@ -190,7 +194,7 @@ def _read_cell(path):
 
 @remember
 def _code_digest():
-    """What the scores rest on: the source of this library, without readers (sessions have a digest) and plots."""
+    """What the scores rest on: this library's source, but for readers (sessions have a digest) and plots."""
     root = Path(nerlib.__file__).parent
     sources = [p for p in sorted([*root.glob("*.py"), *root.glob("models/*.py")]) if p.name != "plots.py"]
     return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()
@@ -238,7 +242,9 @@ def compare(records, published):
     DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and "paper".
         The paper's value stands in the rows of the form "published", and is NaN where it has none.
     """
-    table = pd.read_csv(published, dtype={"date": str}).rename(columns={"direction_accuracy_peak": METRICS[2]})
+    table = pd.read_csv(published, dtype={"date": str}).rename(
+        columns={"direction_accuracy_peak": METRICS[2]}
+    )
     key = ["monkey", "date", "area", "method", "split", "form", "metric"]
     paper = table.assign(form="published").melt(key[:6], METRICS, "metric", "paper")
     ours = pd.DataFrame(records)
@@ -289,6 +295,12 @@ def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_leas
         "verdict": verdict,
         "seconds": seconds,
     }
+
+
+def verdicts(results):
+    """The headline of `write_results` as a list in Markdown."""
+    rows = results["headline"]
+    return "\n".join(f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}; **{r['verdict']}**." for r in rows)
 
 
 def write_results(path, *, sessions, profile, seeds, records=(), headline=()):

@@ -21,7 +21,7 @@ def ner_loss(embedding, labels, *, temperature=1.0, periods=(None, None, 360.0),
     Parameters
     ----------
     embedding : float tensor (n, d), one point a row; any device, float32 or float64
-    labels : tensor or array (n, k), the labels of the same rows, e.g. velocity x, y (mm/s), direction (degrees)
+    labels : tensor or array (n, k), of the same rows, e.g. velocity x, y (mm/s) and direction (degrees)
     temperature : float > 0, τ
     periods : k entries, None for a linear column, the period for a circular one; None: all linear
     weights : k floats >= 0, the factor of each column in the label distance; None: all 1
@@ -179,5 +179,7 @@ def check_per_column(name, values, n_columns, default):
         )
     low = 0 if name == "weights" else np.finfo(float).tiny
     if any(v is not None and not (np.isfinite(v) and v >= low) for v in values):
-        raise ValueError(f"{name} must be finite and {'not negative' if low == 0 else 'positive'}, got {values}")
+        raise ValueError(
+            f"{name} must be finite and {'not negative' if low == 0 else 'positive'}, got {values}"
+        )
     return tuple(values)

@@ -13,7 +13,7 @@ _TRUE, _DECODED = "0.25", "#d1495b"
 
 
 def direction_color(direction):
-    """Colour of a direction in degrees: cyclic, and ordered in lightness so that colour-blind readers can follow.
+    """Colour of a direction (degrees): cyclic, and ordered in lightness for colour-blind readers.
 
     Returns
     -------
@@ -24,7 +24,9 @@ def direction_color(direction):
 
 def _mark(figure, sessions):
     if any(session.simulated for session in sessions):
-        figure.text(0.995, 0.995, "SIMULATED", ha="right", va="top", color="#b00020", fontsize=9, weight="bold")
+        figure.text(
+            0.995, 0.995, "SIMULATED", ha="right", va="top", color="#b00020", fontsize=9, weight="bold"
+        )
     return figure
 
 
@@ -62,7 +64,7 @@ def distances(pairs, session):
 
 
 def trajectories(embedding, session):
-    """Latent trajectories in 3-D, coloured by direction: single trials on the left, their averages on the right.
+    """Latent trajectories in 3-D, coloured by direction: single trials, and their averages.
 
     Parameters
     ----------
@@ -79,7 +81,9 @@ def trajectories(embedding, session):
         color = direction_color(direction)
         mean.plot(*path.T, color=color, linewidth=2.2)
         farthest = path[np.argmax(np.linalg.norm(path - path[0], axis=1))]
-        mean.text(*(1.12 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center")
+        mean.text(
+            *(1.12 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center"
+        )
     for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "averages of a direction")):
         axes.set(title=title, xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
         axes.set_box_aspect((1, 1, 1))
@@ -90,7 +94,7 @@ def trajectories(embedding, session):
 def interactive(embedding, session, *, max_trials=64):
     """The same trajectories to turn by hand: an HTML object for a notebook.
 
-    In the built book the drawing library is one local file beside the pages; elsewhere it is part of the output.
+    In the built book the drawing library is one file beside the pages; elsewhere it is part of the output.
 
     Parameters
     ----------
@@ -157,7 +161,10 @@ def decoded(velocity, session, *, n_trials=8):
             axes.set_ylabel(f"{axis} {quantity}", fontsize=8)
     for start in shown.trial_starts:
         panels[0].annotate(
-            f"{shown.direction[start]:.0f}°", (seconds[start], 1.02), xycoords=("data", "axes fraction"), fontsize=8
+            f"{shown.direction[start]:.0f}°",
+            (seconds[start], 1.02),
+            xycoords=("data", "axes fraction"),
+            fontsize=8,
         )
     panels[0].legend(ncols=2, loc="upper right", fontsize=8, frameon=False, bbox_to_anchor=(1, 1.35))
     panels[-1].set_xlabel("time (s), trials end to end")
@@ -194,7 +201,9 @@ def scores(table, sessions):
     """
     order, shown = sorted(table["recording"].unique()), table["metric"].unique()
     size = (9, 1.2 + 0.24 * len(order))
-    figure, panels = plt.subplots(1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False)
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
     for axes, metric in zip(panels[0], shown, strict=True):
         rows = table[table["metric"] == metric]
         places = rows["recording"].map(order.index)

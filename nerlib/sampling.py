@@ -34,7 +34,9 @@ def pairs(labels, *, batch_size, rng, trial=None, periods=None, weights=None):
     if trial is not None:
         step = step[trial[1:] == trial[:-1]]
     if not len(step):
-        raise ValueError(f"{len(movement)} sample(s) hold no time step; a trial with at least 2 bins is needed")
+        raise ValueError(
+            f"{len(movement)} sample(s) hold no time step; a trial with at least 2 bins is needed"
+        )
     tree = cKDTree(movement)
     while True:
         reference = rng.integers(len(movement), size=(_AHEAD, batch_size))

@@ -59,12 +59,16 @@ class Session:
 
     def _check_shapes(self):
         if self.rates.ndim != 2 or 0 in self.rates.shape:
-            raise ValueError(f"{self.name}: rates must be (bins, neurons), neither of them 0; got {self.rates.shape}")
+            raise ValueError(
+                f"{self.name}: rates must be (bins, neurons), neither of them 0; got {self.rates.shape}"
+            )
         n_bins = len(self.rates)
         for field, shape in (("velocity", (n_bins, 2)), ("direction", (n_bins,)), ("trial", (n_bins,))):
             found = getattr(self, field).shape
             if found != shape:
-                raise ValueError(f"{self.name}: rates have {n_bins} bins, so {field} must be {shape}; got {found}")
+                raise ValueError(
+                    f"{self.name}: rates have {n_bins} bins, so {field} must be {shape}; got {found}"
+                )
         if not self.bin_width > 0:
             raise ValueError(f"{self.name}: bin_width must be positive seconds, got {self.bin_width}")
 
@@ -87,9 +91,13 @@ class Session:
             raise ValueError(f"{self.name}: trial must hold integers, got dtype {self.trial.dtype}")
         starts = self.trial_starts
         if len(np.unique(self.trial)) != len(starts):
-            raise ValueError(f"{self.name}: the bins of each trial must stand together, some trials are scattered")
+            raise ValueError(
+                f"{self.name}: the bins of each trial must stand together, some trials are scattered"
+            )
         if (self.direction != np.repeat(self.direction[starts], self.trial_lengths)).any():
-            raise ValueError(f"{self.name}: direction changes within a trial; it must be the trial's target direction")
+            raise ValueError(
+                f"{self.name}: direction changes within a trial; it must be the trial's target direction"
+            )
 
     def __repr__(self):
         mark = ", SIMULATED" if self.simulated else ""
@@ -181,7 +189,9 @@ class Session:
         """
         order = np.random.default_rng(seed).permutation(self.n_trials)
         bins = np.arange(self.trial_lengths.min())
-        own, other = ((starts[:, None] + bins).ravel() for starts in (self.trial_starts, self.trial_starts[order]))
+        own, other = (
+            (starts[:, None] + bins).ravel() for starts in (self.trial_starts, self.trial_starts[order])
+        )
         moved = {"velocity": self.velocity[other], "direction": self.direction[other]}
         return replace(self, rates=self.rates[own], trial=self.trial[own], **moved)
 

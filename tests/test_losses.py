@@ -62,7 +62,9 @@ def test_temperature_weights_and_periods(temperature):
     z, labels = batch(20, "different")
     options = {"periods": (None, 50.0, None), "weights": (2.0, 0.5, 0.0)}
     expected = loop_loss(z.detach().numpy(), labels.numpy(), temperature, **options)
-    assert ner_loss(z, labels, temperature=temperature, **options).item() == pytest.approx(expected, abs=1e-10)
+    assert ner_loss(z, labels, temperature=temperature, **options).item() == pytest.approx(
+        expected, abs=1e-10
+    )
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -143,7 +145,9 @@ def test_is_lower_when_distances_follow_the_rank():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_columns_are_sorted_with_exact_ties(dtype):
     rng = np.random.default_rng(0)
-    values = np.where(rng.random((50, 50)) < 0.5, rng.integers(0, 5, (50, 50)), rng.random((50, 50))).astype(dtype)
+    values = np.where(rng.random((50, 50)) < 0.5, rng.integers(0, 5, (50, 50)), rng.random((50, 50))).astype(
+        dtype
+    )
     order, keys = sort_columns(values)
     by_order = np.take_along_axis(values, order.astype(int), axis=1)
     assert (np.diff(by_order, axis=1) >= 0).all()

@@ -194,7 +194,11 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         parameters = self.get_params()
         if not isinstance(self.random_state, Integral):
             parameters["random_state"] = None  # a generator's state is no parameter of the fitted model
-        header = {"class": type(self).__name__, "n_features_in": self.n_features_in_, "parameters": parameters}
+        header = {
+            "class": type(self).__name__,
+            "n_features_in": self.n_features_in_,
+            "parameters": parameters,
+        }
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
         os.close(handle)
         try:
@@ -218,7 +222,9 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 header = json.loads((file.metadata() or {}).get("nerlib", "null"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except SafetensorError as error:
-            raise ValueError(f"{path} is not a complete safetensors file ({error}); save the model again") from error
+            raise ValueError(
+                f"{path} is not a complete safetensors file ({error}); save the model again"
+            ) from error
         if header is None or header["class"] != cls.__name__:
             found = "no model of nerlib" if header is None else f"a {header['class']}"
             raise ValueError(f"{path} holds {found}; expected a {cls.__name__}")

@@ -50,7 +50,9 @@ def test_same_seed_same_bits_and_global_state_untouched(data):
     assert np.array_equal(first.transform(rates), second.transform(rates))
     assert np.array_equal(first.loss_curve_, second.loss_curve_)
     assert not np.array_equal(first.transform(rates), other.transform(rates))
-    assert torch.equal(before[0], torch.get_rng_state()) and np.array_equal(before[1], np.random.get_state()[1])
+    assert torch.equal(before[0], torch.get_rng_state()) and np.array_equal(
+        before[1], np.random.get_state()[1]
+    )
 
 
 @pytest.mark.parametrize("n_columns", [1, 2, 5])
@@ -168,7 +170,9 @@ def test_bad_data_are_refused(data):
             model.fit(*((spoiled, labels) if broken is rates else (rates, spoiled)), trial)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(rates, labels[:-1], trial)
-    with pytest.raises(ValueError, match=r"trial must be an integer array of one entry a bin, shape \(300,\)"):
+    with pytest.raises(
+        ValueError, match=r"trial must be an integer array of one entry a bin, shape \(300,\)"
+    ):
         model.fit(rates, labels, trial[:-1])
     with pytest.raises(ValueError, match="12 features"):
         clone(model).fit(rates, labels, trial).transform(rates[:, :5])
