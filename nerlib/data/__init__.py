@@ -7,6 +7,7 @@ import re
 from importlib import import_module
 
 _HOME = {
+    "cache_folder": "registry",
     "list_sessions": "registry",
     "fetch": "registry",
     "read_authors_mat": "center_out",
@@ -40,11 +41,12 @@ def __dir__():
 
 
 def load_session(name, area=None):
-    """One of the paper's sessions, fetched and verified if need be.
+    """One of the paper's sessions, fetched and verified if need be, or a simulated one.
 
     Parameters
     ----------
-    name : str, e.g. "Chewie_20161007" or "MC_Maze"; ``list_sessions()`` shows all
+    name : str, e.g. "Chewie_20161007" or "MC_Maze"; ``list_sessions()`` shows all. "Sim_M1_day000" is
+        the simulated recording of M1 on day 0
     area : str or None, "M1", "PMd", "S1" (MC_Maze: "M1+PMd"); None is the session's first area
 
     Returns
@@ -57,6 +59,12 @@ def load_session(name, area=None):
     FileNotFoundError : the file is absent and cannot be downloaded
     DataError : the file does not match its checksum, or cannot be read
     """
+    if name.startswith("Sim_"):
+        session = _open_simulated([name], None, None, 0)[0]
+        if area not in (None, session.area):
+            raise ValueError(f"{name} has no area {area!r}; it has {session.area}")
+        return session
+
     from .registry import fetch, find_entry
 
     entry = find_entry(name)
