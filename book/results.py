@@ -2,6 +2,8 @@
 
 import json
 from datetime import datetime
+from itertools import zip_longest
+from textwrap import wrap
 
 from nerlib import __version__
 
@@ -127,8 +129,9 @@ def headline_page(results, columns, rows, command):
 
 
 def headline_text(columns, rows):
-    """The table for a terminal: columns padded to their widest cell."""
-    widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-    rule = ["-" * width for width in widths]
-    padded = (map(str.ljust, row, widths) for row in [columns, rule, *rows])
-    return "\n".join("  ".join(row).rstrip() for row in padded)
+    """The table for a terminal: long cells wrapped, columns padded to their widest line."""
+    wrapped = [zip_longest(*(wrap(cell, 36) for cell in row), fillvalue="") for row in rows]
+    lines = [columns, *(line for row in wrapped for line in row)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

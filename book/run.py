@@ -224,8 +224,20 @@ def prepare_kernel(output):
     os.environ["IPYTHONDIR"] = str(output / "jupyter" / "ipython")
     os.environ["NERLIB_BOOK"] = "1"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger warns in every kernel
-    if os.environ.get("NERLIB_DATA"):  # a relative folder is meant from here, not from where chapters run
-        os.environ["NERLIB_DATA"] = str(Path(os.environ["NERLIB_DATA"]).expanduser().resolve())
+    for name in ("NERLIB_DATA", "NERLIB_CACHE"):  # relative to here, not to where the chapters run
+        if os.environ.get(name):
+            os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
+
+
+def present_sessions(data):
+    """Names of the recorded sessions that are on this machine; simulated sessions need none."""
+    if data == "simulated":
+        return []
+    try:
+        sessions = nerlib.list_sessions()
+    except FileNotFoundError as error:
+        raise BookError(error) from None
+    return sessions["name"][sessions["present"]].tolist()
 
 
 def run_chapter(notebook, source, parameters, timeout):
@@ -326,8 +338,9 @@ def make_book(book, config, output, data, profile, given, timeout):
             digest(ROOT / "constraints.txt"),
             digest_tree(Path(nerlib.__file__).parent, "*.py"),
             [digest_tree(folder) for folder in sorted(book.iterdir()) if folder.is_dir()],
-            nerlib.list_sessions() if data == "recorded" else None,
         ]
+        if state.done.get("sessions") != present_sessions(data):
+            state.done = {}
         results = []
         for i, chapter in enumerate(chapters, 1):
             parameters = assigned[chapter.stem] | {"data": data, "profile": profile}
@@ -351,6 +364,8 @@ def make_book(book, config, output, data, profile, given, timeout):
                         f"{failure}\n\n{chapter.stem} failed; the notebook as far as it got: "
                         f"{source / chapter.name}\nNo pages were built. Chapters that passed are kept."
                     ) from None
+                finally:  # what the chapter fetched is no reason to run it again
+                    state.set("sessions", present_sessions(data))
                 state.set(chapter.stem, digest([*map(digest, files), parameters, common]))
                 print(f"{label}  done in {time.monotonic() - started:.0f} s", flush=True)
             results.append(json.loads(written.read_text()))

@@ -1,5 +1,7 @@
 """One environment, said three times (pyproject.toml, constraints.txt, environment.yml): the three agree."""
 
+import ast
+import sys
 import tomllib
 from importlib import metadata
 from pathlib import Path
@@ -52,6 +54,20 @@ def test_everything_that_gets_installed_is_pinned():
             extras = requirement.extras or {""}
             if child.marker is None or any(child.marker.evaluate({"extra": extra}) for extra in extras):
                 waiting.append(child)
+
+
+def test_what_the_library_imports_is_asked_for():
+    distributions, imported = metadata.packages_distributions(), set()
+    for path in (ROOT / "nerlib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module.split(".")[0])
+    asked = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    for name in imported - set(sys.stdlib_module_names) - {"nerlib"}:
+        homes = {canonicalize_name(home) for home in distributions[name]}
+        assert homes & asked, f"nerlib imports {name}; add {' or '.join(homes)} to pyproject.toml"
 
 
 def test_conda_environment_is_that_of_the_project():

@@ -32,7 +32,18 @@ with open(f"{out}/{results['chapter']}.json", "w") as file:
 """
 
 
-LIBRARY = '__version__ = "9"\ndef list_sessions():\n    return ["one"]\n'
+LIBRARY = """\
+__version__ = "9"
+
+
+def list_sessions():
+    from pathlib import Path
+
+    import pandas
+
+    present = [Path(__file__).with_name(name).exists() for name in ("one", "two")]
+    return pandas.DataFrame({"name": ["one", "two"], "present": present})
+"""
 
 
 def write_chapter(book, name, *, parameters="", code="", write=True):
@@ -213,8 +224,11 @@ def test_recorded_book_compares_with_the_paper_and_sees_which_sessions_there_are
     page = (copy / "out" / "html" / "index.html").read_text()
     assert "SIMULATED" not in page and "0.864" in page and "nerlib 9" in page
 
-    (copy / "library" / "nerlib" / "__init__.py").write_text(LIBRARY.replace('["one"]', '["one", "two"]'))
+    (copy / "library" / "nerlib" / "one").touch()
+    fetching = f"open({str(copy / 'library' / 'nerlib' / 'two')!r}, 'w').close()"
+    write_chapter(copy / "book", "a_second", code=fetching)
     assert run(copy, "--data", "recorded").stdout.count("running") == 2
+    assert run(copy, "--data", "recorded").stdout.count("unchanged") == 3
 
 
 def test_changed_library_runs_every_chapter_again(copy):
