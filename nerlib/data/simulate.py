@@ -215,7 +215,7 @@ def _write(path, tag, area, day, task, trials, times, position, velocity, spikes
             subject_id="Sim", species="Macaca mulatta", sex="U", description="SIMULATED"
         ),
     )
-    device = nwb.create_device(f"electrode_array_{area}")
+    device = nwb.create_device(name=f"electrode_array_{area}")
     group = nwb.create_electrode_group(
         f"electrode_group_{area}", description=area, location=area, device=device
     )
@@ -231,12 +231,12 @@ def _write(path, tag, area, day, task, trials, times, position, velocity, spikes
     standard = ("start_time", "stop_time")
     for column in [*trials, *ragged]:
         if column not in standard:
-            nwb.add_trial_column(column, column.replace("_", " "), index=column in ragged)
+            nwb.add_trial_column(name=column, description=column.replace("_", " "), index=column in ragged)
     rows = {**trials, **ragged}
     for i in range(len(target)):
         nwb.add_trial(**{column: values[i] for column, values in rows.items()})
 
-    behavior = nwb.create_processing_module("behavior", "Simulated movement")
+    behavior = nwb.create_processing_module(name="behavior", description="Simulated movement")
     series = {"starting_time": 0.0, "rate": 1 / (times[1] - times[0])}
     if task == "center_out":
         moved = pynwb.TimeSeries(name="cursor_vel", data=velocity, unit="cm/s", **series)
