@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 N_NEURONS = {"M1": 65, "PMd": 90, "S1": 60}
-AREA_CODE = {"M1": 1, "PMd": 2, "S1": 3}
 BASE = {"M1": 8.5, "PMd": 5.5, "S1": 6.5}  # Hz, median rate
 LEAD = {"M1": 0.08, "PMd": 0.12, "S1": -0.04}  # s by which the rates run ahead of the movement
 PREPARATION = {
@@ -68,36 +67,31 @@ def write_simulated(path, seed=0, area="M1", *, day=0, n_trials=170, n_neurons=N
     Parameters as in ``simulate_session``. About one trial in twenty is a failure in addition to ``n_trials``
     (center_out). The file is marked SIMULATED in its description and keywords.
     """
-    if area not in AREA_CODE:
+    if area not in N_NEURONS:
         raise ValueError(f"area must be M1, PMd or S1, got {area!r}")
     if task not in ("center_out", "maze"):
         raise ValueError(f'task must be "center_out" or "maze", got {task!r}')
     n_neurons = N_NEURONS[area] if n_neurons is None else n_neurons
     if n_trials < 2 or n_neurons < 1 or day < 0:
         raise ValueError(f"need n_trials >= 2, n_neurons >= 1, day >= 0; got {n_trials}, {n_neurons}, {day}")
-    trials, reaches = _plan(np.random.default_rng([seed, day, task == "maze"]), n_trials, task)
+    trials, reaches = _plan(_rng("plan", seed, day, task), n_trials, task)
     step = 0.01 if task == "center_out" else 0.005
     times = np.arange(round((trials["stop_time"][-1] + 1.0) / step)) * step
-    position, velocity = _move(np.random.default_rng([seed, day, task == "maze", 1]), times, reaches)
-    rates = _rates(seed, area, day, n_neurons, times, position, velocity, trials)
-    noise = np.random.default_rng([seed, day, task == "maze", 1 + AREA_CODE[area]])
+    position, velocity = _move(_rng("tremor", seed, day, task), times, reaches)
+    rates, neurons = _rates(seed, area, day, n_neurons, times, position, velocity, trials)
+    noise = _rng("spikes", seed, day, task, area)
     counts = noise.poisson(rates * step)
     jitter = noise.random(counts.sum())
-    at, neuron = np.nonzero(counts.T)[::-1]
-    number = counts[at, neuron]
+    at = np.nonzero(counts.T)[1]
+    number = counts.T[counts.T > 0]
     spikes = np.split(np.repeat(times[at], number) + step * jitter, np.cumsum(counts.sum(axis=0))[:-1])
-    _write(
-        path,
-        f"{area}_day{day:03d}",
-        area,
-        day,
-        task,
-        trials,
-        times,
-        position,
-        velocity,
-        [np.sort(s) for s in spikes],
-    )
+    spikes = {int(neuron): np.sort(mine) for neuron, mine in zip(neurons, spikes, strict=True)}
+    _write(path, f"{area}_day{day:03d}", area, day, task, trials, times, position, velocity, spikes)
+
+
+def _rng(purpose, seed, *more):
+    """A generator of its own for every purpose and every further word or number."""
+    return np.random.default_rng([seed, *" ".join(map(str, (purpose, *more))).encode()])
 
 
 def _plan(rng, n_trials, task):
@@ -161,10 +155,10 @@ def _move(rng, times, reaches):
 
 
 def _rates(seed, area, day, n_neurons, times, position, velocity, trials):
-    """Rates (n_times, N) in Hz of the neurons that are there on this day."""
+    """Rates (n_times, N) in Hz of the neurons that are there on this day, and their numbers (N,)."""
     from scipy.signal import lfilter
 
-    tuning = np.random.default_rng([seed, AREA_CODE[area]])
+    tuning = _rng("tuning", seed, area)
     size = 3 * n_neurons  # neurons that the array could record; each comes and goes with a period of its own
     period, phase, drift = tuning.uniform(150, 900, size), tuning.random(size), tuning.normal(0, 0.25, size)
     preferred = tuning.uniform(-np.pi, np.pi, size) + drift * np.sin(2 * np.pi * day / 400)
@@ -195,10 +189,10 @@ def _rates(seed, area, day, n_neurons, times, position, velocity, trials):
     rates += prepares[there] * (ready @ np.stack([np.cos(likes[1]), np.sin(likes[1])])[:, there])
 
     # Three slow fluctuations that have nothing to do with the movement (time constant 0.3 s).
-    noise = np.random.default_rng([seed, AREA_CODE[area], 7, day])
+    noise = _rng("fluctuations", seed, day, area)
     memory = np.exp(-(times[1] - times[0]) / 0.3)
     latent = lfilter([np.sqrt(1 - memory**2)], [1, -memory], noise.normal(size=(len(times), 3)), axis=0)
-    return np.maximum(rates + latent @ loading[:, there], 0.2)
+    return np.maximum(rates + latent @ loading[:, there], 0.2), there
 
 
 def _write(path, tag, area, day, task, trials, times, position, velocity, spikes):
@@ -261,7 +255,7 @@ def _units_table(nwb, spikes, end):
     from hdmf.common import DynamicTableRegion, VectorData, VectorIndex
     from pynwb.misc import Units
 
-    n = len(spikes)
+    n, spikes, numbers = len(spikes), list(spikes.values()), list(spikes)
     times = VectorData(name="spike_times", description="s", data=np.concatenate(spikes))
     observed = VectorData(name="obs_intervals", description="s", data=np.tile([0.0, end], (n, 1)))
     electrodes = DynamicTableRegion(
@@ -273,4 +267,4 @@ def _units_table(nwb, spikes, end):
         electrodes: np.arange(n) + 1,
     }
     indices = [VectorIndex(name=f"{c.name}_index", target=c, data=end) for c, end in ends.items()]
-    return Units(name="units", description="Simulated neurons", columns=[*ends, *indices], id=list(range(n)))
+    return Units(name="units", description="Simulated neurons", columns=[*ends, *indices], id=numbers)

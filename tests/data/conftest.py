@@ -1,7 +1,7 @@
 """Where the recorded data is, and small NWB files made by hand."""
 
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -10,20 +10,26 @@ import pytest
 
 @pytest.fixture(scope="session")
 def data_folder():
-    """NERLIB_DATA, or the folder shared/data beside the repository; a test that needs it is skipped without."""
+    """NERLIB_DATA, or the folder shared/data beside the repository; without it a test is skipped."""
     given = os.environ.get("NERLIB_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data"
     if not Path(given).is_dir():
         pytest.skip("recorded data is not here: set NERLIB_DATA to the folder that holds it")
     return Path(given).resolve()
 
 
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch, tmp_path):
+    """Neither the caller's data folder nor the user's cache changes what a test sees."""
+    monkeypatch.delenv("NERLIB_DATA", raising=False)
+    monkeypatch.setenv("NERLIB_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
-def recorded(data_folder, monkeypatch, tmp_path):
+def recorded(data_folder, nothing_from_outside, monkeypatch):
     """The library sees the recorded data, an empty cache, and no network."""
     from nerlib.data import registry
 
     monkeypatch.setenv("NERLIB_DATA", str(data_folder))
-    monkeypatch.setenv("NERLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(registry, "GITHUB", "http://127.0.0.1:9/blobs")
     monkeypatch.setattr(registry, "DANDI", "http://127.0.0.1:9/api")
     return data_folder
@@ -40,7 +46,7 @@ def write_nwb(tmp_path):
         trials,
         velocity,
         *,
-        groups=None,
+        groups,
         times=None,
         unit="cm/s",
         conversion=1.0,
@@ -50,12 +56,11 @@ def write_nwb(tmp_path):
         nwb = pynwb.NWBFile(
             session_description="made by hand",
             identifier="hand",
-            session_start_time=datetime(2016, 10, 14, tzinfo=timezone.utc),
+            session_start_time=datetime(2016, 10, 14, tzinfo=UTC),
             session_id="hand",
         )
         nwb.subject = pynwb.file.Subject(subject_id="C", species="Macaca mulatta", sex="M")
         device = nwb.create_device(name="array")
-        groups = groups or ["M1"] * len(spikes)
         for name in dict.fromkeys(groups):
             group = nwb.create_electrode_group(
                 name=f"electrode_group_{name}", description="array", location=name, device=device
@@ -65,7 +70,7 @@ def write_nwb(tmp_path):
             more = {} if observed is None else {"obs_intervals": observed[i]}
             electrode = list(dict.fromkeys(groups)).index(groups[i])
             nwb.add_unit(spike_times=np.asarray(unit_times, float), electrodes=[electrode], **more)
-        for column, values in trials.items():
+        for column in trials:
             if column not in ("start_time", "stop_time"):
                 nwb.add_trial_column(name=column, description=column, index=column == "target_pos")
         for row in range(len(trials["start_time"])):

@@ -203,7 +203,7 @@ def test_read_nwb(write_nwb, content):
         edges = go + 0.03 * np.arange(41) - 1e-7
         moved = [
             content["velocity"][(clock >= a) & (clock < b)].mean(axis=0) * 10
-            for a, b in zip(edges, edges[1:])
+            for a, b in zip(edges[:-1], edges[1:], strict=True)
         ]
         np.testing.assert_allclose(session.velocity[40 * i : 40 * i + 40], moved)
 

@@ -1,3 +1,5 @@
+from datetime import UTC
+
 import h5py
 import numpy as np
 import pytest
@@ -56,11 +58,11 @@ def test_areas_are_words_not_letters(write_nwb, content):
 
 
 def test_a_file_without_trials_or_units(tmp_path):
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     import pynwb
 
-    path, start = tmp_path / "empty.nwb", datetime(2020, 1, 1, tzinfo=timezone.utc)
+    path, start = tmp_path / "empty.nwb", datetime(2020, 1, 1, tzinfo=UTC)
     nwb = pynwb.NWBFile(session_description="empty", identifier="empty", session_start_time=start)
     with pynwb.NWBHDF5IO(str(path), "w") as io:
         io.write(nwb)

@@ -28,7 +28,7 @@ def requests_seen():
 
 
 @pytest.fixture
-def server(answers, requests_seen, monkeypatch, tmp_path):
+def server(answers, requests_seen, monkeypatch):
     """A server on this machine in place of GitHub and DANDI, and an empty cache."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -50,8 +50,6 @@ def server(answers, requests_seen, monkeypatch, tmp_path):
         address = f"http://127.0.0.1:{running.server_port}"
         monkeypatch.setattr(registry, "GITHUB", f"{address}/blobs")
         monkeypatch.setattr(registry, "DANDI", f"{address}/api")
-        monkeypatch.setenv("NERLIB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.delenv("NERLIB_DATA", raising=False)
         entries = [replace(e, blob=BLOB) if e.name == NAME else e for e in registry.ENTRIES]
         monkeypatch.setattr(registry, "ENTRIES", entries)
         yield address
