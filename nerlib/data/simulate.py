@@ -102,9 +102,10 @@ def _plan(rng, n_trials, task):
     hold, delay = rng.uniform(0.4, 0.6, n), rng.uniform(0.5, 1.0, n)
     reaction, vigour = rng.normal(0.24, 0.03, n).clip(0.15, 0.4), rng.normal(1, 0.08, n).clip(0.75, 1.25)
     duration = (0.56 if task == "center_out" else 0.45) / vigour
-    length = hold + delay + reaction + duration + rng.uniform(0.6, 0.9, n)
-    gap = 1.2
-    start = 0.5 + np.r_[0, np.cumsum(length + gap)[:-1]]
+    length = (
+        hold + delay + reaction + duration + rng.uniform(0.65, 0.9, n)
+    )  # 1.2 s from the go cue always fit
+    start = 0.5 + np.r_[0, np.cumsum(length + 1.2)[:-1]]
     go = start + hold + delay
     trials = {
         "start_time": start,

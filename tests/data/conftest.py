@@ -50,6 +50,7 @@ def write_nwb(tmp_path):
         times=None,
         unit="cm/s",
         conversion=1.0,
+        offset=0.0,
         observed=None,
         maze=False,
     ):
@@ -79,7 +80,9 @@ def write_nwb(tmp_path):
         if velocity is not None:
             module = nwb.create_processing_module(name="behavior", description="movement")
             name = "hand_vel" if maze else "cursor_vel"
-            series = pynwb.TimeSeries(name=name, data=velocity, unit=unit, conversion=conversion, **clock)
+            series = pynwb.TimeSeries(
+                name=name, data=velocity, unit=unit, conversion=conversion, offset=offset, **clock
+            )
             module.add(series if maze else BehavioralTimeSeries(time_series=series, name="Velocity"))
         path = tmp_path / "hand.nwb"
         with pynwb.NWBHDF5IO(str(path), "w") as io:

@@ -213,7 +213,7 @@ def test_read_nwb_of_ones_own(write_nwb, content):
     trials = content["trials"]
     trials["cue"], trials["angle"] = trials.pop("go_cue_time"), np.degrees(trials.pop("target_dir")) + 7.0
     content["times"] = np.arange(2600) / 100 + 0.004
-    path = write_nwb(**content, unit="m/s", conversion=0.02)
+    path = write_nwb(**content, unit="m/s", conversion=0.02, offset=0.1)
     options = {"align": "cue", "direction": "angle", "direction_unit": "degrees", "name": "mine", "keep": {}}
     session = read_nwb(path, bin_width=0.05, n_bins=10, smooth_sd=0, **options)
     assert session.n_trials == 6 and session.rates.shape == (60, 4) and session.name == "mine"
@@ -221,7 +221,7 @@ def test_read_nwb_of_ones_own(write_nwb, content):
     np.testing.assert_array_equal(session.direction[::10], [7, 142, 322, 97, 52, 232])
     clock, go = content["times"], trials["cue"][0]
     first = content["velocity"][(clock >= go) & (clock < go + 0.05)].mean(axis=0)
-    np.testing.assert_allclose(session.velocity[0], first * 0.02 * 1000)
+    np.testing.assert_allclose(session.velocity[0], (first * 0.02 + 0.1) * 1000)
     same = read_nwb(path, bin_width=0.05, n_bins=10, smooth_sd=0, velocity_unit="cm/s", **options)
     np.testing.assert_allclose(same.velocity, session.velocity / 100)
     assert read_nwb(path, "PMd", bin_width=0.05, n_bins=10, **options).rates.shape == (60, 1)
