@@ -29,7 +29,11 @@ import nerlib
 from nerlib.decoders import KNNDecoder, LinearDecoder
 from nerlib.models import make_method
 
-METRICS = ["velocity_r2", "position_r2", "direction_accuracy"]
+METRICS = {
+    "velocity_r2": "R² of velocity",
+    "position_r2": "R² of position",
+    "direction_accuracy": "direction, share right",
+}
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
 
 
@@ -243,12 +247,12 @@ def compare(records, published):
         The paper's value stands in the rows of the form "published", and is NaN where it has none.
     """
     table = pd.read_csv(published, dtype={"date": str}).rename(
-        columns={"direction_accuracy_peak": METRICS[2]}
+        columns={"direction_accuracy_peak": "direction_accuracy"}
     )
     key = ["monkey", "date", "area", "method", "split", "form", "metric"]
-    paper = table.assign(form="published").melt(key[:6], METRICS, "metric", "paper")
+    paper = table.assign(form="published").melt(key[:6], list(METRICS), "metric", "paper")
     ours = pd.DataFrame(records)
-    ours = ours.melt([c for c in ours if c not in METRICS], METRICS, "metric", "ours")
+    ours = ours.melt([c for c in ours if c not in METRICS], list(METRICS), "metric", "ours")
     ours["recording"] = ours["session"] + " " + ours["area"]
     return ours.merge(paper, on=key, how="left")
 
@@ -262,7 +266,7 @@ def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_leas
     sessions : list of Session that it was tested on
     metric : str
     values : our values, one a seed
-    paper : float or None, the paper's value for the same sessions; simulated sessions have none
+    paper : float or None (or NaN), the paper's value for the same sessions; simulated sessions have none
     tolerance : float or None, how far ours may be from the paper's, set before the run
     at_least : float or None, what ours must reach where the paper gives no value, set before the run
     seconds : float or None, time spent
@@ -272,6 +276,7 @@ def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_leas
     dict, a row for `write_results`
     """
     ours = float(np.mean(values))
+    paper = None if paper is None or np.isnan(paper) else float(paper)
     simulated = any(session.simulated for session in sessions)
     if simulated:
         paper, verdict = None, "simulated"

@@ -8,6 +8,7 @@ import seaborn as sns
 from matplotlib.colors import to_hex
 
 from nerlib import metrics
+from nerlib.experiments import METRICS
 
 _TRUE, _DECODED = "0.25", "#d1495b"
 
@@ -17,9 +18,11 @@ def direction_color(direction):
 
     Returns
     -------
-    str, hexadecimal; from the map "twilight", whose white end is passed over
+    str, hexadecimal; the map "twilight", its light end darkened so that it shows on white
     """
-    return to_hex(plt.get_cmap("twilight_shifted")(0.08 + 0.84 * (direction % 360) / 360))
+    color = np.array(plt.get_cmap("twilight")(0.5 + direction / 360 - (0.5 + direction / 360) // 1)[:3])
+    luminance = color @ [0.3, 0.59, 0.11]
+    return to_hex(color * min(1.0, 0.66 / luminance))
 
 
 def _mark(figure, sessions):
@@ -71,7 +74,7 @@ def trajectories(embedding, session):
     embedding : array (T, 3)
     session : Session with T bins
     """
-    figure = plt.figure(figsize=(9, 4.4), layout="constrained")
+    figure = plt.figure(figsize=(9, 4.6), layout="constrained")
     directions, averages = session.average_by_direction(embedding)
     single, mean = (figure.add_subplot(1, 2, k, projection="3d") for k in (1, 2))
     for start, length in zip(session.trial_starts, session.trial_lengths, strict=True):
@@ -86,8 +89,9 @@ def trajectories(embedding, session):
         )
     for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "averages of a direction")):
         axes.set(title=title, xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
-        axes.set_box_aspect((1, 1, 1))
-        axes.tick_params(labelsize=6, pad=-2)
+        axes.set_box_aspect((1, 1, 1), zoom=1.1)
+        axes.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(-1, 0, 1))
+        axes.tick_params(labelsize=7, pad=-2)
     return _mark(figure, [session])
 
 
@@ -166,7 +170,7 @@ def decoded(velocity, session, *, n_trials=8):
             xycoords=("data", "axes fraction"),
             fontsize=8,
         )
-    panels[0].legend(ncols=2, loc="upper right", fontsize=8, frameon=False, bbox_to_anchor=(1, 1.35))
+    panels[-1].legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25), fontsize=8, frameon=False)
     panels[-1].set_xlabel("time (s), trials end to end")
     sns.despine(figure)
     return _mark(figure, [session])
@@ -209,7 +213,7 @@ def scores(table, sessions):
         places = rows["recording"].map(order.index)
         axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=_TRUE, label="paper")
         axes.scatter(rows["ours"], places, s=14, color=_DECODED, alpha=0.6, label="ours")
-        axes.set(xlabel=metric.replace("_", " ").replace("r2", "R²"), yticks=range(len(order)))
+        axes.set(xlabel=METRICS[metric])
         axes.grid(axis="x", color="0.9")
         axes.margins(y=0.08)
     panels[0, 0].set_yticks(range(len(order)), order)
