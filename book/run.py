@@ -224,6 +224,7 @@ def prepare_kernel(output):
     os.environ["IPYTHONDIR"] = str(output / "jupyter" / "ipython")
     os.environ["NERLIB_BOOK"] = "1"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else the debugger warns in every kernel
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # tqdm misses widgets, which no page can show
     for name in ("NERLIB_DATA", "NERLIB_CACHE"):  # relative to here, not to where the chapters run
         if os.environ.get(name):
             os.environ[name] = str(Path(os.environ[name]).expanduser().resolve())
