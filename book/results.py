@@ -91,7 +91,7 @@ def headline_rows(results, data):
             number(row["paper"]),
             number(row["ours"])
             + ("" if row["sd"] is None else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['sd']:.2g}"),
-            number(row["tolerance"]),
+            number(None if row["paper"] is None else row["tolerance"]),
             row["verdict"],
             duration(row["seconds"]),
         ]
@@ -109,7 +109,7 @@ def headline_page(results, columns, rows, command):
     provenance = [result["provenance"] for result in results]
     data, profile = provenance[0]["data"], provenance[0]["profile"]
     date = max(item["date"] for item in provenance)
-    count = len({name for item in provenance for name in item["sessions"]})
+    count = len({name.split("/")[0] for item in provenance for name in item["sessions"]})
     made = f"Made on {date} with nerlib {__version__}, profile `{profile}`, by `{command}`."
     if data == "simulated":
         title, style, caption = "SIMULATED data", "warning", "SIMULATED sessions"

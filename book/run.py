@@ -214,9 +214,8 @@ def stage(book, chapters, source):
 
 def prepare_kernel(output):
     """Chapters run with this very Python, whatever kernels the machine has, and know they are in the book."""
-    spec = {
-        "argv": [sys.executable, "-m", "ipykernel_launcher", "--log-level=ERROR", "-f", "{connection_file}"]
-    }
+    kernel = ["-m", "ipykernel_launcher", "--log-level=CRITICAL", "-f", "{connection_file}"]
+    spec = {"argv": [sys.executable, *kernel]}
     folder = output / "jupyter" / "kernels" / "python3"
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "kernel.json", json.dumps(spec | {"display_name": "Python 3", "language": "python"}))
@@ -261,7 +260,11 @@ def run_chapter(notebook, source, parameters, timeout):
         )
     except papermill.PapermillExecutionError as failure:
         text = "\n".join(failure.traceback) or f"{failure.ename}: {failure.evalue}"
-        raise BookError(text if sys.stderr.isatty() else re.sub(r"\x1b\[[0-9;]*m", "", text)) from None
+        text = text if sys.stderr.isatty() else re.sub(r"\x1b\[[0-9;]*m", "", text)
+        # of errors that led to one another the last; the notebook has them all
+        raise BookError(
+            re.split(r"\n(?:The above exception|During handling of)[^\n]*:\n", text)[-1]
+        ) from None
     except CellTimeoutError as failure:
         raise BookError(f"{failure}\nA cell may take {timeout} s here; --timeout gives it longer") from None
     except DeadKernelError as failure:
@@ -374,7 +377,9 @@ def make_book(book, config, output, data, profile, given, timeout):
         columns, rows = headline_rows(results, data)
         command = f"make book DATA={data} PROFILE={profile}"
         if given:
-            command += f" ARGS={shlex.quote(shlex.join(word for pair in given for word in ('-p', *pair)))}"
+            options = shlex.join(word for pair in given for word in ("-p", *pair))
+            quoted = shlex.quote(options) if set(options) & set('"$`\\') else f'"{options}"'
+            command += f" ARGS={quoted}"
         write_whole(source / "headline.md", headline_page(results, columns, rows, command))
         headline = [{"chapter": result["chapter"]} | row for result in results for row in result["headline"]]
         merged = {"data": data, "profile": profile, "nerlib": nerlib.__version__, "headline": headline}
