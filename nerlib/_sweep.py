@@ -77,23 +77,29 @@ def _distances(coordinates, start, apart):
 def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradient):
     d, n = coordinates.shape
     m = order.shape[0]
+    copies = n // m
+    of_label = np.empty(m)  # Σ of e over the columns that carry a label; then A of that label
     share = np.empty(m)  # count / Z, at the nearest column of each group of ties
     pull = np.empty(n, apart.dtype)
     loss = 0.0
     for row in range(apart.shape[0]):
         i = start + row
-        columns, distance, e = order[i % m], keys[i % m], near[row]
+        own = i % m
+        columns, distance, e = order[own], keys[own], near[row]
+        e[i] = 0.0
+        of_label[:] = e[:m]
+        for copy in range(1, copies):
+            for k in range(m):
+                of_label[k] += e[copy * m + k]
 
         denominator, product = 0.0, 1.0
         last = m - 1
         while last >= 0:
-            count = 0
             first = last
+            count = 0
             while first >= 0 and distance[first] == distance[last]:
-                for k in range(columns[first], n, m):
-                    if k != i:
-                        denominator += e[k]
-                        count += 1
+                denominator += of_label[columns[first]]
+                count += copies - (columns[first] == own)
                 share[first] = 0.0
                 first -= 1
             if count:
@@ -109,19 +115,46 @@ def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradi
         total = 0.0
         for place in range(m):
             total += share[place]
-            for k in range(columns[place], n, m):
-                pull[k] = e[k] * total - 1.0
-        pull[i] = 0.0
+            of_label[columns[place]] = total
 
         r = apart[row]
+        for copy in range(copies):
+            for k in range(m):
+                column = copy * m + k
+                pull[column] = (e[column] * of_label[k] - 1.0) / r[column] if r[column] > 0 else 0.0
         for k in range(n):
             loss += r[k] / temperature
-            pull[k] = pull[k] / r[k] if r[k] > 0 else 0.0
         for axis in range(d):
-            here, own = coordinates[axis, i], 0.0
+            here, own_step = coordinates[axis, i], 0.0
             for k in range(n):
                 step = pull[k] * (here - coordinates[axis, k])
-                own -= step
+                own_step -= step
                 gradient[axis, k] += step
-            gradient[axis, i] += own
+            gradient[axis, i] += own_step
     return loss
+
+
+@numba.njit(nogil=True, cache=True)
+def mend_order(distances, order, keys):
+    """Finish a rough order of columns: insertion by the exact distances, or a full sort where that is long."""
+    m = distances.shape[1]
+    for row in range(distances.shape[0]):
+        columns, sorted_ = order[row], keys[row]
+        moves = 0
+        for place in range(m):
+            column = columns[place]
+            value = distances[row, column]
+            hole = place
+            while hole > 0 and sorted_[hole - 1] > value:
+                sorted_[hole] = sorted_[hole - 1]
+                columns[hole] = columns[hole - 1]
+                hole -= 1
+            sorted_[hole] = value
+            columns[hole] = column
+            moves += place - hole
+            if moves > 16 * m:
+                break
+        if moves > 16 * m:
+            columns[:] = np.argsort(distances[row])
+            for place in range(m):
+                sorted_[place] = distances[row, columns[place]]

@@ -107,4 +107,6 @@ def _check_embedding(embedding, session):
             f"{session.name} has {len(session.rates)} bins, so the embedding must be "
             f"({len(session.rates)}, d); got {embedding.shape}"
         )
+    if not np.isfinite(embedding).all():
+        raise ValueError(f"the embedding of {session.name} holds NaN or infinite values")
     return embedding

@@ -1,0 +1,79 @@
+"""Decoders recover what was put into the embedding, and never look at the data they are scored on."""
+
+import numpy as np
+import pytest
+from conftest import make_session
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import r2_score
+
+from nerlib import metrics
+from nerlib.decoders import KNNDecoder, LinearDecoder
+
+BOTH = pytest.mark.parametrize("decoder", [LinearDecoder, KNNDecoder])
+
+
+def embedded(session, noise=0.05, seed=0):
+    """Velocity, rotated and scaled into three noisy dimensions."""
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(9).normal(size=(2, 3)) / 300
+    return session.velocity @ mixing + noise * rng.normal(size=(len(session.trial), 3))
+
+
+@BOTH
+def test_recovers_a_linear_embedding(session, decoder):
+    train, test = session.split()
+    fitted = decoder().fit(embedded(train), train)
+    decoded = fitted.predict(embedded(test))
+    assert decoded.velocity.shape == (128, 2) and decoded.direction.shape == (128,)
+    scores = fitted.score(embedded(test), test)["standard"]
+    assert scores["velocity_r2"] > 0.9 and scores["position_r2"] > 0.9
+    assert scores["direction_accuracy"] > 0.7
+
+
+def test_linear_decoder_is_linear_regression(session):
+    train, test = session.split()
+    fitted = LinearDecoder().fit(embedded(train), train)
+    expected = LinearRegression().fit(embedded(train), train.velocity).predict(embedded(test))
+    assert np.allclose(fitted.predict(embedded(test)).velocity, expected)
+    published = fitted.score(embedded(test), test)["published"]["velocity_r2"]
+    assert published == pytest.approx(r2_score(expected, test.velocity))
+
+
+def test_training_data_are_not_held_out(session):
+    train, test = session.split()
+    fitted = LinearDecoder().fit(embedded(train), train)
+    on_training, held_out = fitted.score(embedded(train), train), fitted.score(embedded(test), test)
+    assert on_training["published"] == on_training["standard"]
+    assert held_out["published"]["velocity_r2"] != held_out["standard"]["velocity_r2"]
+
+
+def test_peak_bin_comes_from_training_data(session):
+    train, test = session.split()
+    fitted = LinearDecoder().fit(embedded(train, noise=0.3), train)
+    read = fitted.predict(embedded(train, noise=0.3)).direction
+    assert fitted.peak_bin_ == metrics.accuracy_over_time(read, train).argmax()
+    over_time = metrics.accuracy_over_time(fitted.predict(embedded(test, noise=0.3)).direction, test)
+    scores = fitted.score(embedded(test, noise=0.3), test)
+    assert scores["standard"]["direction_accuracy"] == over_time[fitted.peak_bin_]
+
+
+def test_k_is_chosen_between_2_and_the_smallest_fold():
+    noisy = make_session(n_trials=20)
+    decoder = KNNDecoder().fit(embedded(noisy, noise=1.0), noisy)
+    clean = KNNDecoder().fit(embedded(noisy, noise=1e-6), noisy)
+    assert set(decoder.n_neighbors_) == {"velocity", "direction"}
+    assert decoder.n_neighbors_["velocity"] > clean.n_neighbors_["velocity"] >= 2
+    assert max(decoder.n_neighbors_.values()) <= 256
+
+
+@BOTH
+def test_bad_input_is_refused(session, decoder):
+    with pytest.raises(ValueError, match=r"Toy has 640 bins, so the embedding must be \(640, d\)"):
+        decoder().fit(embedded(session)[1:], session)
+    spoiled = embedded(session)
+    spoiled[5, 1] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        decoder().fit(spoiled, session)
+    one_way = session.select(np.flatnonzero(session.direction[session.trial_starts] == 90))
+    with pytest.raises(ValueError, match="Toy has one direction only"):
+        decoder().fit(embedded(one_way), one_way)

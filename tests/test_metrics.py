@@ -1,0 +1,78 @@
+"""Scores against values worked out by hand, and the two forms against each other."""
+
+import numpy as np
+import pytest
+from conftest import make_session
+from scipy.stats import spearmanr
+from sklearn.metrics import r2_score
+
+from nerlib import metrics
+from nerlib.losses import label_distances
+
+
+def test_position_restarts_with_each_trial():
+    session = make_session(n_trials=2, n_bins=3)
+    velocity = np.array([[10.0, 0], [20, 0], [0, 10], [5, 5], [0, 0], [5, -5]])
+    expected = 0.03 * np.array([[10.0, 0], [30, 0], [30, 10], [5, 5], [5, 5], [10, 0]])
+    assert np.allclose(metrics.position(velocity, session), expected)
+
+
+def test_accuracy_over_time_by_hand():
+    session = make_session(n_trials=4, n_bins=2)  # directions 0, 45, 90, 135
+    decoded = np.array([0.0, 0, 45, 90, 90, 90, 0, 135])
+    assert metrics.accuracy_over_time(decoded, session).tolist() == [0.75, 0.75]
+    decoded[1] = 45
+    assert metrics.accuracy_over_time(decoded, session).tolist() == [0.75, 0.5]
+
+
+def test_the_two_forms(session):
+    rng = np.random.default_rng(0)
+    velocity = 0.5 * session.velocity + 40 * rng.normal(size=session.velocity.shape)
+    direction = np.where(rng.random(640) < 0.5, session.direction, 0.0)
+    scores = metrics.score(velocity, direction, session, held_out=True, peak_bin=3)
+    over_time = metrics.accuracy_over_time(direction, session)
+    assert scores["standard"]["velocity_r2"] == pytest.approx(r2_score(session.velocity, velocity))
+    assert scores["published"]["velocity_r2"] == pytest.approx(r2_score(velocity, session.velocity))
+    assert scores["published"]["velocity_r2"] < scores["standard"]["velocity_r2"]
+    assert scores["standard"]["direction_accuracy"] == over_time[3]
+    assert scores["published"]["direction_accuracy"] == over_time.max() > over_time[3]
+    assert scores["published"]["position_r2"] == scores["standard"]["position_r2"]
+
+
+def test_forms_agree_on_training_data(session):
+    velocity = session.velocity + np.random.default_rng(0).normal(size=session.velocity.shape)
+    scores = metrics.score(velocity, session.direction, session, held_out=False)
+    assert scores["published"] == scores["standard"]
+    assert scores["standard"]["direction_accuracy"] == 1
+
+
+def test_bad_input_is_refused(session):
+    with pytest.raises(ValueError, match="must match the session's"):
+        metrics.score(session.velocity[1:], session.direction, session, held_out=False)
+    with pytest.raises(ValueError, match="needs peak_bin"):
+        metrics.score(session.velocity, session.direction, session, held_out=True)
+
+
+def test_rank_agreement_is_spearmans():
+    rng = np.random.default_rng(0)
+    labels = np.column_stack([100 * rng.normal(size=(30, 2)), 45.0 * rng.integers(0, 8, 30)])
+    embedding = rng.normal(size=(30, 3))
+    found = metrics.rank_agreement(embedding, labels, seed=4)
+    rows = np.random.default_rng(4).permutation(30)
+    labels, embedding = labels[rows], embedding[rows]
+    import torch
+
+    apart = label_distances(torch.as_tensor(labels)).numpy()
+    for i in range(30):
+        others = np.arange(30) != i
+        embedded = np.linalg.norm(embedding - embedding[i], axis=1)
+        assert found[i] == pytest.approx(spearmanr(apart[i][others], embedded[others]).statistic)
+
+
+def test_rank_agreement_of_a_perfect_and_of_a_random_embedding():
+    rng = np.random.default_rng(0)
+    line = rng.random((300, 1))
+    assert metrics.rank_agreement(line, 5 * line, periods=None) == pytest.approx(1)
+    random = metrics.rank_agreement(rng.random((300, 1)), line, periods=None)
+    assert abs(random.mean()) < 0.05
+    assert metrics.rank_agreement(line, line, n_rows=50, periods=None).shape == (50,)

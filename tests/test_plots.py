@@ -1,0 +1,70 @@
+"""Figures show what they are given, and say when it is simulated."""
+
+import matplotlib
+import numpy as np
+import pytest
+from conftest import make_session
+from matplotlib import pyplot as plt
+
+from nerlib import experiments, plots
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def drawn(session):
+    """One figure of each kind."""
+    n = len(session.trial)
+    embedding = np.random.default_rng(0).normal(size=(n, 3))
+    embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
+    record = {"session": "Toy", "area": "M1", "monkey": "Toy", "date": "1", "method": "NER", "split": "train"}
+    record |= {"form": "published", **dict.fromkeys(experiments.METRICS, 0.5)}
+    table = experiments.compare([record], "book/reference/published_within_session.csv")
+    return {
+        "loss_curve": plots.loss_curve(np.arange(5.0), session),
+        "distances": plots.distances({"a": (np.arange(9.0), np.arange(9.0))}, session),
+        "trajectories": plots.trajectories(embedding, session),
+        "decoded": plots.decoded(session.velocity, session, n_trials=2),
+        "accuracy": plots.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
+        "scores": plots.scores(table, [session]),
+    }
+
+
+def test_simulated_figures_say_so(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    for simulated in (True, False):
+        for name, figure in drawn(make_session(simulated=simulated)).items():
+            assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated, name
+            figure.canvas.draw()
+        html = plots.interactive(np.zeros((640, 3)), make_session(simulated=simulated)).data
+        assert ("SIMULATED" in html) == simulated
+
+
+def test_decoded_draws_truth_and_decoded_with_gaps_between_trials(session):
+    panels = plots.decoded(session.velocity / 2, session, n_trials=3).axes
+    true, read = (line.get_ydata() for line in panels[0].lines[:2])
+    assert np.isnan(true).sum() == 2
+    assert np.allclose(true[:16], session.velocity[:16, 0]) and np.allclose(read[:16], true[:16] / 2)
+
+
+def test_interactive_shares_one_library_in_the_book(session, monkeypatch):
+    embedding = np.zeros((640, 3))
+    monkeypatch.setenv("NERLIB_BOOK", "1")
+    shared = plots.interactive(embedding, session).data
+    assert 'src="plotly.min.js"' in shared and len(shared) < 500_000
+    monkeypatch.delenv("NERLIB_BOOK")
+    assert len(plots.interactive(embedding, session).data) > 3_000_000
+    assert "aria-label" in shared
+
+
+def test_colours_are_cyclic_distinct_and_not_too_light():
+    colors = [plots.direction_color(d) for d in range(0, 360, 45)]
+    assert len(set(colors)) == 8
+    assert plots.direction_color(0) == plots.direction_color(360)
+    rgb = np.array([matplotlib.colors.to_rgb(c) for c in colors])
+    assert (rgb @ [0.3, 0.59, 0.11]).max() < 0.7

@@ -1,0 +1,124 @@
+"""Session: what it refuses, how it splits, averages and shuffles."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import make_session
+
+
+def changed(session, field, index, value):
+    values = getattr(session, field).copy()
+    values[index] = value
+    return replace(session, **{field: values})
+
+
+def test_split_is_by_trial_and_in_time_order(session):
+    train, test = session.split()
+    assert (train.n_trials, test.n_trials) == (32, 8)
+    assert train.trial.max() < test.trial.min()
+    assert np.array_equal(np.concatenate([train.rates, test.rates]), session.rates)
+    assert [part.n_trials for part in session.split(0.55)] == [22, 18]
+
+
+@pytest.mark.parametrize("n_trials", [168, 172, 208])
+def test_split_rounds_down_as_the_published_scores_show(n_trials):
+    train, _ = make_session(n_trials, n_bins=2).split()
+    assert train.n_trials == int(0.8 * n_trials)
+
+
+@pytest.mark.parametrize("share", [0, 1, -0.1, 1.5])
+def test_split_needs_a_share_between_0_and_1(session, share):
+    with pytest.raises(ValueError, match="strictly between 0 and 1"):
+        session.split(share)
+
+
+def test_one_trial_cannot_be_split():
+    with pytest.raises(ValueError, match="1 trials cannot be split"):
+        make_session(n_trials=1).split()
+
+
+def test_labels_hold_velocity_and_direction(session):
+    assert session.labels.shape == (640, 3)
+    assert np.array_equal(session.labels[:, 2], session.direction)
+
+
+def test_trials_of_unequal_length(session):
+    kept = np.ones(len(session.trial), bool)
+    kept[5:16] = False  # the first trial keeps 5 bins
+    arrays = {f: getattr(session, f)[kept] for f in ("rates", "velocity", "direction", "trial")}
+    short = replace(session, **arrays)
+    assert short.trial_lengths[:2].tolist() == [5, 16]
+    assert short.bin_in_trial[:7].tolist() == [0, 1, 2, 3, 4, 0, 1]
+    assert short.average_by_direction(short.rates)[1].shape == (8, 5, 10)
+
+
+def test_average_by_direction_equals_a_loop(session):
+    directions, averages = session.average_by_direction(session.velocity)
+    by_trial = session.velocity.reshape(40, 16, 2)
+    for direction, average in zip(directions, averages, strict=True):
+        trials = session.direction.reshape(40, 16)[:, 0] == direction
+        assert np.allclose(average, by_trial[trials].mean(axis=0))
+
+
+def test_shuffled_movements_are_those_of_other_trials(session):
+    shuffled = session.shuffle_movements(seed=1)
+    assert np.array_equal(shuffled.rates, session.rates)
+    assert not np.array_equal(shuffled.direction, session.direction)
+    before, after = (np.sort(s.velocity.reshape(40, -1), axis=0) for s in (session, shuffled))
+    assert np.array_equal(before, after)
+    assert np.array_equal(shuffled.velocity, session.shuffle_movements(seed=1).velocity)
+    speed = np.linalg.norm(shuffled.velocity, axis=1)
+    assert np.allclose(speed, np.linalg.norm(session.velocity, axis=1))  # the course in time stays
+
+
+def test_digest_tells_content_apart(session):
+    assert session.digest == replace(session, rates=session.rates.copy()).digest
+    others = [
+        changed(session, "rates", (3, 2), 9.0),
+        replace(session, area="PMd"),
+        replace(session, simulated=True),
+        session.select(slice(0, 39)),
+    ]
+    assert len({s.digest for s in [session, *others]}) == 5
+
+
+def test_simulated_is_shown(session):
+    assert "SIMULATED" in repr(replace(session, simulated=True))
+    assert "SIMULATED" not in repr(session)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("rates", np.zeros((640, 0)), r"rates must be \(bins, neurons\)"),
+        ("rates", np.zeros(640), r"rates must be \(bins, neurons\), neither of them 0; got \(640,\)"),
+        ("rates", np.full((640, 2), "x"), "rates must hold numbers"),
+        (
+            "velocity",
+            np.zeros((639, 2)),
+            r"rates have 640 bins, so velocity must be \(640, 2\); got \(639, 2\)",
+        ),
+        ("direction", np.zeros((640, 1)), r"direction must be \(640,\)"),
+        ("direction", np.full(640, 360.0), r"direction must be in \[0, 360\) degrees, got 360 to 360"),
+        ("trial", np.zeros(640), "trial must hold integers"),
+        ("trial", np.arange(640) % 40, "some trials are scattered"),
+        ("bin_width", 0.0, "bin_width must be positive"),
+    ],
+)
+def test_bad_arrays_are_refused(session, field, value, message):
+    with pytest.raises(ValueError, match=message):
+        replace(session, **{field: value})
+
+
+@pytest.mark.parametrize("field", ["rates", "velocity", "direction"])
+def test_nan_is_refused_and_located(session, field):
+    with pytest.raises(ValueError, match=f"{field} has 1 NaN or infinite values, first at index \\(7,"):
+        changed(session, field, 7, np.nan) if field == "direction" else changed(
+            session, field, (7, 1), np.inf
+        )
+
+
+def test_direction_must_not_change_within_a_trial(session):
+    with pytest.raises(ValueError, match="direction changes within a trial"):
+        changed(session, "direction", 3, 90.0)
