@@ -136,7 +136,7 @@ def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradi
 
 @numba.njit(nogil=True, cache=True)
 def mend_order(distances, order, keys):
-    """Finish a rough order of columns: insertion by the exact distances, or a full sort where that is long."""
+    """Finish a rough order of columns: insertion by exact distances, or a full sort where that is long."""
     m = distances.shape[1]
     for row in range(distances.shape[0]):
         columns, sorted_ = order[row], keys[row]

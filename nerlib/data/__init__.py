@@ -65,7 +65,7 @@ def load_session(name, area=None):
             raise ValueError(f"{name} has no area {area!r}; it has {session.area}")
         return session
 
-    from .registry import fetch, find_entry
+    from nerlib.data.registry import fetch, find_entry
 
     entry = find_entry(name)
     area = entry.areas[0] if area is None else area
@@ -73,10 +73,10 @@ def load_session(name, area=None):
         raise ValueError(f"{name} has no area {area!r}; it has {', '.join(entry.areas)}")
     path = fetch(name)
     if name == "MC_Maze":
-        from .maze import read_maze
+        from nerlib.data.maze import read_maze
 
         return read_maze(path, name=name)
-    from .center_out import read_authors_mat
+    from nerlib.data.center_out import read_authors_mat
 
     return read_authors_mat(path, area)
 
@@ -116,7 +116,7 @@ def open_sessions(data, names=None, areas=None, *, n_trials=None, seed=0):
 
 
 def _open_simulated(names, areas, n_trials, seed):
-    from .simulate import simulate_session
+    from nerlib.data.simulate import simulate_session
 
     if names is None:
         names = [f"Sim_{area}_day{day:03d}" for area, days in SIMULATED_DAYS.items() for day in days]
@@ -135,7 +135,7 @@ def _open_simulated(names, areas, n_trials, seed):
 
 
 def _open_recorded(names, areas, n_trials):
-    from .registry import ENTRIES, NoNetwork, Unavailable, find_entry
+    from nerlib.data.registry import ENTRIES, NoNetwork, Unavailable, find_entry
 
     entries = [e for e in ENTRIES if e.name != "MC_Maze"] if names is None else [find_entry(n) for n in names]
     sessions, absent, offline = [], [], None

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..session import Session
-from . import DataError
-from .nwb import read_trials, trial_column
-from .preprocess import direction_to_eight, smooth
+from nerlib.data import DataError
+from nerlib.data.nwb import read_trials, trial_column
+from nerlib.data.preprocess import direction_to_eight, smooth
+from nerlib.session import Session
 
 BIN_WIDTH, SMOOTH_SD = 0.03, 0.045  # s
 N_BINS = {"M1": 40, "PMd": 40, "S1": 35}  # bins a trial from the go cue, by area (SCIENCE 1, step 3)

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from . import DataError
-from .nwb import open_nwb, read_trials, read_units, trial_column
-from .preprocess import EDGE, window_rates
+from nerlib.data import DataError
+from nerlib.data.nwb import open_nwb, read_trials, read_units, trial_column
+from nerlib.data.preprocess import EDGE, window_rates
 
 BIN_WIDTH, SMOOTH_SD, BEFORE, N_BINS = 0.005, 0.05, 0.05, 100  # s; −50…450 ms around movement onset
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..session import Session
-from . import DataError
-from .preprocess import EDGE, bin_means, whole_degrees, window_rates
+from nerlib.data import DataError
+from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
+from nerlib.session import Session
 
 MM_PER = {"m": 1000.0, "meters": 1000.0, "metres": 1000.0, "cm": 10.0, "mm": 1.0}
 

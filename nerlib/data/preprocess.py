@@ -2,9 +2,7 @@
 
 import numpy as np
 
-EDGE = (
-    1e-7  # s; so close before an edge a time belongs to the bin that starts there (edges are sums of floats)
-)
+EDGE = 1e-7  # s; so close before an edge a time belongs to the bin that starts there (edges are rounded)
 
 
 def _edges(starts, n_bins, bin_width):

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
-from . import DataError
+from nerlib.data import DataError
 
 GITHUB = "https://api.github.com/repos/NeuroscienceAI/NER/git/blobs"
 DANDI = "https://api.dandiarchive.org/api"

@@ -13,21 +13,9 @@ import numpy as np
 N_NEURONS = {"M1": 65, "PMd": 90, "S1": 60}
 BASE = {"M1": 8.5, "PMd": 5.5, "S1": 6.5}  # Hz, median rate
 LEAD = {"M1": 0.08, "PMd": 0.12, "S1": -0.04}  # s by which the rates run ahead of the movement
-PREPARATION = {
-    "M1": 2.5,
-    "PMd": 5.0,
-    "S1": 0.0,
-}  # Hz, s.d. over neurons, while the target is shown before the go cue
+PREPARATION = {"M1": 2.5, "PMd": 5.0, "S1": 0.0}  # Hz, s.d. over neurons, from target to go cue
 MOVEMENT = {"M1": 1.45, "PMd": 1.6, "S1": 1.3}  # strength of velocity and speed tuning
-MAZE_TYPES = (
-    1,
-    13,
-    18,
-    31,
-    34,
-    37,
-    38,
-)  # trial types; each has version 0 (straight), 1 and 2 (barriers, curved)
+MAZE_TYPES = (1, 13, 18, 31, 34, 37, 38)  # each has versions 0 (straight), 1 and 2 (barriers, curved)
 FIRST_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -52,8 +40,8 @@ def simulate_session(seed=0, area="M1", *, day=0, n_trials=170, n_neurons=None, 
     ------
     ValueError : an argument that is not as above
     """
-    from .center_out import read_nwb
-    from .maze import read_maze
+    from nerlib.data.center_out import read_nwb
+    from nerlib.data.maze import read_maze
 
     with tempfile.TemporaryDirectory(prefix="nerlib-") as folder:
         path = Path(folder) / "simulated.nwb"
@@ -102,9 +90,7 @@ def _plan(rng, n_trials, task):
     hold, delay = rng.uniform(0.4, 0.6, n), rng.uniform(0.5, 1.0, n)
     reaction, vigour = rng.normal(0.24, 0.03, n).clip(0.15, 0.4), rng.normal(1, 0.08, n).clip(0.75, 1.25)
     duration = (0.56 if task == "center_out" else 0.45) / vigour
-    length = (
-        hold + delay + reaction + duration + rng.uniform(0.65, 0.9, n)
-    )  # 1.2 s from the go cue always fit
+    length = hold + delay + reaction + duration + rng.uniform(0.65, 0.9, n)  # 1.2 s from the go cue fit
     start = 0.5 + np.r_[0, np.cumsum(length + 1.2)[:-1]]
     go = start + hold + delay
     trials = {
@@ -179,9 +165,7 @@ def _rates(seed, area, day, n_neurons, times, position, velocity, trials):
     rates += np.where(inhibited, -0.4, 0.7)[there] * depth[1, there] * speed
     rates += 0.35 * depth[2, there] * (placed / 8.0 @ place)
 
-    ready = np.zeros(
-        (len(times), 2)
-    )  # direction of the coming reach, from the target's appearance to the movement
+    ready = np.zeros((len(times), 2))  # direction of the coming reach, from target to movement
     go = np.where(np.isnan(trials["go_cue_time"]), trials["stop_time"], trials["go_cue_time"])
     for shown, cue, target in zip(trials["target_on_time"], go, trials["target"], strict=True):
         first, last = np.searchsorted(times, (shown + 0.1, cue + 0.2))
