@@ -9,11 +9,11 @@ RUN = .venv/bin/python
 INSTALLED = .venv/installed
 
 # Misspelt settings stop make here, before anything long.
-SETTINGS = DATA PROFILE ARGS PYTHON
+SETTINGS = DATA PROFILE ARGS PYTHON NERLIB_DATA NERLIB_CACHE
 GIVEN = $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
 UNKNOWN := $(filter-out $(SETTINGS) -% MAKE%,$(GIVEN))
 ifneq ($(UNKNOWN),)
-    $(error $(UNKNOWN): no such setting; there are DATA, PROFILE, ARGS and PYTHON)
+    $(error $(UNKNOWN): no such setting; there are $(SETTINGS))
 endif
 ifeq ($(filter simulated recorded,$(DATA)),)
     $(error DATA=$(DATA): expected simulated or recorded)
@@ -33,6 +33,7 @@ help:
 	@echo "             ARGS='-m \"not book\"'  leaves the book out; ARGS goes to pytest"
 	@echo "make clean   remove build and .venv"
 	@echo "PYTHON=...   the Python to use, 3.11 or newer"
+	@echo "NERLIB_DATA=...   a folder with recorded sessions;  NERLIB_CACHE=...  where downloads are kept"
 
 book: $(INSTALLED)
 	@$(RUN) book/run.py --data $(DATA) --profile $(PROFILE) $(ARGS)

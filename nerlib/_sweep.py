@@ -3,7 +3,7 @@
 For row i, with e_k = exp(−r_ik / τ) and the columns ordered by label distance:
 from far to near, Z grows by the e_k of each group of ties, which gives the denominator of all j in it;
 from near to far, A grows by count/Z of each group, which gives ∂L/∂s_ik ∝ e_k A − 1 (SCIENCE, section 3).
-Sums are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients are added in
+Sums along a row are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients are added in
 order, so that the result does not depend on the number of threads.
 """
 
@@ -15,7 +15,7 @@ from functools import lru_cache
 import numba
 import numpy as np
 
-_BLOCK = 64  # rows a task: its two (64, n) buffers stay in the cache of a core
+_BLOCK = 128  # rows a task: its two (128, n) buffers stay in the cache of a core
 
 
 def rank_sweep(points, order, keys, temperature, threads=1):
@@ -35,7 +35,7 @@ def rank_sweep(points, order, keys, temperature, threads=1):
     n, d = points.shape
     coordinates = np.ascontiguousarray(points.T)
     starts = range(0, n, _BLOCK)
-    gradients = np.zeros((len(starts), d, n))
+    gradients = np.zeros((len(starts), d, n), points.dtype)
 
     def block(task):
         start = starts[task]
@@ -49,7 +49,7 @@ def rank_sweep(points, order, keys, temperature, threads=1):
     run = map if threads == 1 or len(starts) == 1 else _pool(os.getpid(), threads).map
     loss = math.fsum(run(block, range(len(starts))))
     pairs = n * (n - 1)
-    gradient = gradients.sum(axis=0).T / (pairs * temperature)
+    gradient = gradients.sum(axis=0, dtype=np.float64).T / (pairs * temperature)
     return loss / pairs, np.ascontiguousarray(gradient, dtype=points.dtype)
 
 
@@ -78,54 +78,63 @@ def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradi
     d, n = coordinates.shape
     m = order.shape[0]
     copies = n // m
-    of_label = np.empty(m)  # Σ of e over the columns that carry a label; then A of that label
-    share = np.empty(m)  # count / Z, at the nearest column of each group of ties
-    pull = np.empty(n, apart.dtype)
+    of_label = np.empty(m)  # Σ of e over the columns that carry a label
+    z = np.empty(m)  # denominators, then A, in the order of the columns
+    slope, pull = np.empty(m, apart.dtype), np.empty(n, apart.dtype)
+    zero, one = pull.dtype.type(0), pull.dtype.type(1)
     loss = 0.0
     for row in range(apart.shape[0]):
         i = start + row
         own = i % m
-        columns, distance, e = order[own], keys[own], near[row]
-        e[i] = 0.0
+        columns, distance, e, r = order[own], keys[own], near[row], apart[row]
+        e[i] = zero
         of_label[:] = e[:m]
         for copy in range(1, copies):
             for k in range(m):
                 of_label[k] += e[copy * m + k]
 
-        denominator, product = 0.0, 1.0
-        last = m - 1
-        while last >= 0:
-            first = last
-            count = 0
-            while first >= 0 and distance[first] == distance[last]:
-                denominator += of_label[columns[first]]
-                count += copies - (columns[first] == own)
-                share[first] = 0.0
-                first -= 1
-            if count:
-                share[first + 1] = count / denominator
-            for _ in range(count):  # logarithms are dear: take one for many factors
-                product *= denominator
-                if not 1e-150 < product < 1e150:
-                    loss += math.log(product)
-                    product = 1.0
-            last = first
-        loss += math.log(product)
+        total, own_place = 0.0, 0
+        for place in range(m - 1, -1, -1):
+            total += of_label[columns[place]]
+            z[place] = total
+            if columns[place] == own:
+                own_place = place
+        for place in range(1, m):
+            if distance[place] == distance[place - 1]:
+                z[place] = z[place - 1]
 
+        product = 1.0
+        for place in range(m):  # logarithms are dear: take one for many factors
+            product *= z[place]
+            if not 1e-150 < product < 1e150:
+                loss += copies * math.log(product)
+                product = 1.0
+        loss += copies * math.log(product) - math.log(z[own_place])  # a row is not its own partner
+
+        own_share = 1.0 / z[own_place]
+        for place in range(m):
+            z[place] = copies / z[place]
+        z[own_place] -= own_share
         total = 0.0
         for place in range(m):
-            total += share[place]
-            of_label[columns[place]] = total
+            total += z[place]
+            z[place] = total
+        for place in range(m - 1, -1, -1):
+            if place < m - 1 and distance[place] == distance[place + 1]:
+                z[place] = z[place + 1]
+            slope[columns[place]] = z[place]
 
-        r = apart[row]
         for copy in range(copies):
             for k in range(m):
                 column = copy * m + k
-                pull[column] = (e[column] * of_label[k] - 1.0) / r[column] if r[column] > 0 else 0.0
+                push = e[column] * slope[k] - one
+                pull[column] = push / r[column] if r[column] > zero else zero
+        length = 0.0
         for k in range(n):
-            loss += r[k] / temperature
+            length += r[k]
+        loss += length / temperature
         for axis in range(d):
-            here, own_step = coordinates[axis, i], 0.0
+            here, own_step = coordinates[axis, i], zero
             for k in range(n):
                 step = pull[k] * (here - coordinates[axis, k])
                 own_step -= step

@@ -75,7 +75,7 @@ def label_distances(labels, periods=(None, None, 360.0), weights=None):
     return total
 
 
-def rank_loss(embedding, distances, *, temperature=1.0):
+def rank_loss(embedding, distances, *, temperature=1.0, threads=None):
     """NER's loss from label distances that are known already.
 
     Parameters
@@ -84,6 +84,7 @@ def rank_loss(embedding, distances, *, temperature=1.0):
     distances : tensor (m, m), n a multiple of m: row i of the embedding carries label i mod m.
         In training each label stands twice, with its reference and with its positive.
     temperature : float > 0, τ
+    threads : int or None for torch's number; how many to use on the CPU
 
     Returns
     -------
@@ -95,7 +96,7 @@ def rank_loss(embedding, distances, *, temperature=1.0):
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     if embedding.device.type == "cpu" and _is_narrow(embedding, temperature):
-        return _SweptRankLoss.apply(embedding, distances, temperature)
+        return _SweptRankLoss.apply(embedding, distances, temperature, threads or torch.get_num_threads())
     return _sorted_rank_loss(embedding, distances, temperature)
 
 
@@ -129,19 +130,19 @@ class _SweptRankLoss(torch.autograd.Function):
     """The loss and its gradient in one compiled pass over blocks of rows; see `_sweep`."""
 
     @staticmethod
-    def forward(ctx, embedding, distances, temperature):
+    def forward(ctx, embedding, distances, temperature, threads):
         from nerlib._sweep import rank_sweep
 
         order, keys = sort_columns(distances.detach().numpy())
         points = np.ascontiguousarray(embedding.detach().numpy())
-        loss, gradient = rank_sweep(points, order, keys, float(temperature), torch.get_num_threads())
+        loss, gradient = rank_sweep(points, order, keys, float(temperature), threads)
         ctx.gradient = torch.from_numpy(gradient)
         return embedding.new_tensor(loss)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
-        return upstream * ctx.gradient, None, None
+        return upstream * ctx.gradient, None, None, None
 
 
 def sort_columns(distances):

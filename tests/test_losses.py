@@ -7,7 +7,10 @@ import torch
 from nerlib import losses
 from nerlib.losses import label_distances, ner_loss, rank_loss, sort_columns
 
-PATHS = {"swept": losses._SweptRankLoss.apply, "sorted": losses._sorted_rank_loss}
+PATHS = {
+    "swept": lambda *arguments: losses._SweptRankLoss.apply(*arguments, 1),
+    "sorted": losses._sorted_rank_loss,
+}
 
 
 def loop_distance(a, b, periods, weights):
@@ -95,14 +98,8 @@ def test_paths_agree(dtype, tolerance, kind):
 
 def test_does_not_depend_on_threads():
     z, labels = batch(300, "different", dtype=torch.float32)
-    before, results = torch.get_num_threads(), []
-    try:
-        for threads in (1, 2, 3):
-            torch.set_num_threads(threads)
-            (gradient,) = torch.autograd.grad(ner_loss(z, labels), z)
-            results.append(gradient)
-    finally:
-        torch.set_num_threads(before)
+    distances = label_distances(labels)
+    results = [torch.autograd.grad(rank_loss(z, distances, threads=n), z)[0] for n in (1, 2, 3)]
     assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
 
 

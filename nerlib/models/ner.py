@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -117,12 +118,15 @@ class NER(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             torch.manual_seed(int(seeds[1]))
             encoder = Encoder(X.shape[1] * self.window, self.n_components).to(device)
 
+        threads = torch.get_num_threads()
+
         def step_loss(reference, positive):
             embedding = encoder(gather(np.concatenate([reference, positive])))
             distances = label_distances(targets[torch.as_tensor(reference, device=device)], periods, weights)
-            return rank_loss(embedding, distances, temperature=self.temperature)
+            return rank_loss(embedding, distances, temperature=self.temperature, threads=threads)
 
-        self.loss_curve_ = self._train(encoder, step_loss, draws)
+        with _single_thread():
+            self.loss_curve_ = self._train(encoder, step_loss, draws)
         self.n_iter_ = len(self.loss_curve_)
         self.encoder_ = encoder.eval()
         return self
@@ -274,6 +278,17 @@ def _check_trial(trial, n_bins):
             f"got {trial.dtype} of shape {trial.shape}"
         )
     return trial
+
+
+@contextmanager
+def _single_thread():
+    """Batches are small: threads of torch that wait for one another would cost more than they bring."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _tensor(rates):
