@@ -3,8 +3,8 @@
 For row i, with e_k = exp(−r_ik / τ) and the columns ordered by label distance:
 from far to near, Z grows by the e_k of each group of ties, which gives the denominator of all j in it;
 from near to far, A grows by count/Z of each group, which gives ∂L/∂s_ik ∝ e_k A − 1 (SCIENCE, section 3).
-Sums along a row are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients are added in
-order, so that the result does not depend on the number of threads.
+Sums along a row are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients
+are added in order, so that the result does not depend on the number of threads.
 """
 
 import math
