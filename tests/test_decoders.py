@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import make_session
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
+from toy import make_session
 
 from nerlib import metrics
 from nerlib.decoders import KNNDecoder, LinearDecoder

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_session
+from toy import make_session
 
 from nerlib import data, experiments
 from nerlib.experiments import METRICS

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import make_session
 from scipy.stats import spearmanr
 from sklearn.metrics import r2_score
+from toy import make_session
 
 from nerlib import metrics
 from nerlib.losses import label_distances

@@ -3,8 +3,8 @@
 import matplotlib
 import numpy as np
 import pytest
-from conftest import make_session
 from matplotlib import pyplot as plt
+from toy import make_session
 
 from nerlib import experiments, plots
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import make_session
+from toy import make_session
 
 
 def changed(session, field, index, value):

@@ -1,0 +1,18 @@
+"""A small session for tests: rates that hold the movement, and noise."""
+
+import numpy as np
+
+from nerlib import Session
+
+
+def make_session(n_trials=40, n_bins=16, n_neurons=10, noise=0.3, seed=0, **about):
+    rng = np.random.default_rng(seed)
+    direction = np.repeat(45.0 * (np.arange(n_trials) % 8), n_bins)
+    speed = np.tile(300 * np.sin(np.linspace(0, np.pi, n_bins)), n_trials)
+    angle = np.deg2rad(direction)
+    velocity = np.column_stack([speed * np.cos(angle), speed * np.sin(angle)])
+    rates = velocity @ rng.normal(size=(2, n_neurons)) / 100
+    rates += noise * rng.normal(size=rates.shape)
+    trial = np.repeat(np.arange(n_trials), n_bins)
+    about = {"name": "Toy", "area": "M1", "monkey": "Toy", "date": "20200101", **about}
+    return Session(rates, velocity, direction, trial, **about)
