@@ -89,7 +89,7 @@ def test_blocks_do_not_change_the_embedding(data, monkeypatch):
     rates, labels, trial = data
     model = NER(**QUICK, window=3).fit(rates, labels, trial)
     whole = model.transform(rates, trial)
-    monkeypatch.setattr("nerlib.models.ner._BLOCK", 7)
+    monkeypatch.setattr("nerlib.models.encoded._BLOCK", 7)
     assert np.allclose(model.transform(rates, trial), whole, atol=1e-6)
 
 
@@ -113,7 +113,7 @@ def test_saving_that_fails_leaves_the_old_file(data, tmp_path, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("nerlib.models.ner.save_file", full)
+    monkeypatch.setattr("nerlib.models.encoded.save_file", full)
     with pytest.raises(OSError, match="disk full"):
         model.save(path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
