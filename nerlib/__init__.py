@@ -13,6 +13,7 @@ _HOME = {
     "list_sessions": "data",
     "read_nwb": "data",
     "simulate_session": "data",
+    "CEBRA": "models",
     "NER": "models",
     "make_method": "models",
 }

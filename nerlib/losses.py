@@ -1,4 +1,5 @@
-"""The loss of NER: distances between embeddings follow the rank of distances between labels.
+"""The loss of NER, by which distances between embeddings follow the rank of distances between labels; and
+that of CEBRA.
 
 Equation (section 3 of the NER paper; Rank-N-Contrast, Zha et al., NeurIPS 2023): with similarities
 s_ij = −‖z_i − z_j‖ / τ and label distances d_ij,
@@ -11,6 +12,7 @@ is a cumulative sum from the far end, so that one sort and one sweep a row are e
 
 import numpy as np
 import torch
+from torch.nn.functional import normalize
 
 _SAFE_RANGE = {torch.float32: 80.0, torch.float64: 300.0}  # exp(-range) must stay a normal number
 
@@ -43,6 +45,36 @@ def ner_loss(embedding, labels, *, temperature=1.0, periods=(None, None, 360.0),
     if not torch.isfinite(labels).all():
         raise ValueError("labels hold NaN or infinite values; drop those rows first")
     return rank_loss(embedding, label_distances(labels, periods, weights), temperature=temperature)
+
+
+def infonce_loss(reference, positive, negative, *, temperature=1.0):
+    """CEBRA's loss: InfoNCE with cosine similarity (Schneider, Lee, Mathis, Nature 2023; SCIENCE, section 4).
+
+    L = −mean_i s(x_i, x_i⁺) + mean_i log Σ_j exp s(x_i, x_j⁻), s the cosine over the temperature.
+
+    Parameters
+    ----------
+    reference, positive : float tensors (B, d), pairs
+    negative : float tensor (M, d), all of them negatives of every reference
+    temperature : float > 0, τ
+
+    Returns
+    -------
+    scalar tensor
+
+    Raises
+    ------
+    ValueError : shapes that disagree, or a temperature that is not positive
+    """
+    shapes = [tuple(x.shape) for x in (reference, positive, negative)]
+    if shapes[0] != shapes[1] or len(shapes[2]) != 2 or shapes[2][1:] != shapes[0][1:]:
+        raise ValueError(f"expected reference and positive (B, d) and negative (M, d); got {shapes}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
+    reference, positive, negative = (normalize(x) for x in (reference, positive, negative))
+    alignment = (reference * positive).sum(dim=1) / temperature
+    uniformity = (reference @ negative.T / temperature).logsumexp(dim=1)
+    return (uniformity - alignment).mean()
 
 
 def label_distances(labels, periods=(None, None, 360.0), weights=None):

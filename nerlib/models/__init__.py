@@ -1,12 +1,20 @@
 """The methods that the book compares, one estimator a file, and the table of them."""
 
+from nerlib.models.cebra import CEBRA
+from nerlib.models.controls import Bottleneck, Ridge
 from nerlib.models.ner import NER
 
 # What a profile means for each method. "paper": the published settings. "fast": reaches the same held-out
 # scores in a fraction of the time (SCIENCE, section 7). "quick": enough for a first look and for tests.
 _PAPER = {"max_iter": 20_000, "learning_rate": 1e-4, "schedule": "constant"}
+_QUICK = {"max_iter": 200}
+_VELOCITY = {"label_columns": (0, 1)}
 METHODS = {
-    "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": {"max_iter": 200}}),
+    "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
+    "CEBRA": (CEBRA, {"paper": _PAPER, "fast": _VELOCITY, "quick": _QUICK | _VELOCITY}),
+    "bottleneck": (Bottleneck, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
+    "ridge": (Ridge, {"paper": {}, "fast": {}, "quick": {}}),
+    "ridge, 10 bins": (Ridge, dict.fromkeys(("paper", "fast", "quick"), {"window": 10})),
 }
 
 
@@ -35,4 +43,4 @@ def make_method(name, profile="fast", **overrides):
     return estimator(**{**profiles[profile], **overrides})
 
 
-__all__ = ["METHODS", "NER", "make_method"]
+__all__ = ["CEBRA", "METHODS", "NER", "Bottleneck", "Ridge", "make_method"]

@@ -1,0 +1,143 @@
+"""Controls that a label-supervised embedding must be compared with (SCIENCE, section 6.7)."""
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.linear_model import RidgeCV
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from nerlib.losses import check_per_column
+from nerlib.models.encoded import EncodedMethod, check_number, check_trial
+from nerlib.sampling import history
+
+
+class Bottleneck(EncodedMethod):
+    """NER's encoder, followed by a linear map to the labels and trained by their squared error.
+
+    Linear label columns are standardised, circular ones (direction) become cosine and sine.
+
+    Parameters
+    ----------
+    n_components : int, width of the bottleneck, which is the embedding
+    periods : as in `NER`
+    max_iter, batch_size, learning_rate, schedule, window, random_state, device, verbose : as in `NER`
+
+    Attributes
+    ----------
+    encoder_, loss_curve_, n_iter_, n_features_in_ : as in `NER`
+    """
+
+    def __init__(
+        self,
+        n_components=3,
+        *,
+        max_iter=800,
+        batch_size=512,
+        learning_rate=3e-3,
+        schedule="one-cycle",
+        periods=(None, None, 360.0),
+        window=1,
+        random_state=None,
+        device="auto",
+        verbose=False,
+    ):
+        self.n_components = n_components
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.periods = periods
+        self.window = window
+        self.random_state = random_state
+        self.device = device
+        self.verbose = verbose
+
+    def _objective(self, labels, trial, rng, device):
+        targets = torch.as_tensor(_targets(labels, self.periods), dtype=torch.float32, device=device)
+        head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
+
+        def batches():
+            while True:
+                yield rng.integers(len(labels), size=self.batch_size)
+
+        def loss(embedding, bins):
+            return torch.nn.functional.mse_loss(
+                head(embedding), targets[torch.as_tensor(bins, device=device)]
+            )
+
+        return batches(), loss, list(head.parameters())
+
+
+class Ridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Ridge regression from rates to the labels, no embedding: what it predicts stands in for one.
+
+    The penalty is chosen by leave-one-out on the training bins. The same decoders are then fitted on the
+    predictions as on every embedding.
+
+    Parameters
+    ----------
+    window : int, bins of history, the current bin included
+    periods : as in `NER`; circular columns are predicted as cosine and sine
+    random_state : ignored, every method takes it
+
+    Attributes
+    ----------
+    ridge_ : the fitted RidgeCV
+    n_features_in_ : int, neurons
+    """
+
+    def __init__(self, *, window=1, periods=(None, None, 360.0), random_state=None):
+        self.window = window
+        self.periods = periods
+        self.random_state = random_state
+
+    def fit(self, X, y, trial=None):
+        """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,) or None; returns self."""
+        check_number("window", self.window, int, "an integer")
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
+        labels = np.asarray(y, np.float64).reshape(len(X), -1)
+        penalties = np.logspace(-2, 5, 15)
+        self.ridge_ = RidgeCV(penalties).fit(self._history(X, trial), _targets(labels, self.periods))
+        return self
+
+    def transform(self, X, trial=None):
+        """Predict the labels from rates (T, N): float array (T, columns)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        predicted = self.ridge_.predict(self._history(X, trial))
+        return predicted.reshape(len(X), -1)
+
+    def fit_transform(self, X, y, trial=None):
+        """Fit, then predict on the same rates."""
+        return self.fit(X, y, trial).transform(X, trial)
+
+    def _history(self, X, trial):
+        trial = check_trial(trial, len(X))
+        if self.window == 1:
+            return X
+        bins = history(trial, len(X), self.window)(np.arange(len(X)))
+        return X[bins].reshape(len(X), -1)
+
+    @property
+    def _n_features_out(self):
+        return np.atleast_2d(self.ridge_.coef_).shape[0]
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _targets(labels, periods):
+    """Label columns made fit for a squared error: standardised, or cosine and sine."""
+    columns = []
+    for column, period in zip(
+        labels.T, check_per_column("periods", periods, labels.shape[1], None), strict=True
+    ):
+        if period is None:
+            columns.append((column - column.mean()) / (column.std() or 1.0))
+        else:
+            angle = 2 * np.pi * column / period
+            columns += [np.cos(angle), np.sin(angle)]
+    return np.column_stack(columns)

@@ -1,0 +1,72 @@
+"""CEBRA against the package of its authors: the loss term by term, a trained model by its scores."""
+
+import numpy as np
+import pytest
+import torch
+from cebra.models.criterions import FixedCosineInfoNCE
+from sklearn.utils.estimator_checks import check_estimator
+
+from nerlib.losses import infonce_loss
+from nerlib.models import CEBRA
+
+QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu"}
+
+
+def points(n, seed, d=3):
+    z = torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.normalize(z).requires_grad_()
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0, 3.0])
+def test_infonce_is_that_of_the_package(temperature):
+    batch = [points(n, seed) for seed, n in enumerate((64, 64, 80))]
+    expected, *_ = FixedCosineInfoNCE(temperature=temperature)(*batch)
+    found = infonce_loss(*batch, temperature=temperature)
+    assert found.item() == pytest.approx(expected.item(), abs=1e-6)
+    pairs = zip(torch.autograd.grad(found, batch), torch.autograd.grad(expected, batch), strict=True)
+    tangent = [(ours - theirs, z) for (ours, theirs), z in zip(pairs, batch, strict=True)]
+    for difference, z in tangent:  # ours also normalises, so its gradient has no radial part
+        along_sphere = difference - (difference * z).sum(1, keepdim=True) * z
+        assert along_sphere.abs().max() < 1e-6
+
+
+def test_infonce_equals_a_loop():
+    reference, positive, negative = (points(6, seed).detach().numpy() for seed in range(3))
+    total = 0.0
+    for x, near in zip(reference, positive, strict=True):
+        total += -x @ near + np.log(sum(np.exp(x @ far) for far in negative))
+    batch = [torch.as_tensor(7.0 * z) for z in (reference, positive, negative)]  # only angles count
+    assert infonce_loss(*batch).item() == pytest.approx(total / 6, abs=1e-12)
+
+
+def test_infonce_gradient_is_that_of_finite_differences():
+    batch = tuple(points(5, seed) for seed in range(3))
+    assert torch.autograd.gradcheck(infonce_loss, batch)
+
+
+def test_infonce_refuses_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"expected reference and positive \(B, d\)"):
+        infonce_loss(torch.zeros(4, 3), torch.zeros(5, 3), torch.zeros(4, 3))
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        infonce_loss(torch.zeros(4, 3), torch.zeros(4, 3), torch.zeros(4, 3), temperature=-1)
+
+
+def test_follows_the_conventions_of_scikit_learn():
+    check_estimator(CEBRA(max_iter=5, batch_size=16))
+
+
+def test_sees_only_the_columns_it_is_given(session):
+    other = session.labels.copy()
+    other[:, 2] = 0
+    blind = CEBRA(**QUICK, label_columns=(0, 1))
+    first, second = (
+        blind.fit(session.rates, y, session.trial).transform(session.rates) for y in (session.labels, other)
+    )
+    assert np.array_equal(first, second)
+    seeing = CEBRA(**QUICK)
+    first, second = (
+        seeing.fit(session.rates, y, session.trial).transform(session.rates) for y in (session.labels, other)
+    )
+    assert not np.array_equal(first, second)
+    with pytest.raises(ValueError, match=r"label_columns is \(3,\); the labels have 3 columns"):
+        CEBRA(**QUICK, label_columns=(3,)).fit(session.rates, session.labels, session.trial)
