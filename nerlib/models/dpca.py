@@ -1,0 +1,251 @@
+"""Demixed PCA: linear components of direction, of time and of their interaction, kept apart."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from nerlib.models.encoded import check_number, check_trial
+
+_STRENGTHS = np.logspace(-4, 1, 26)  # the λ tried; steps of 1.6, Kobak's are of 1.5
+_REPEATS = 10  # held-out trials of each direction, one at a time; Kobak's number too
+
+
+class DPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Demixed principal component analysis (Kobak et al., eLife 2016), embedding by stimulus components.
+
+    The trial averages X (neurons × directions·bins, centred) are the sum of marginalisations X_φ: stimulus
+    (the average of a direction over time), time (the average of a bin over directions) and mixed (the
+    rest). Each is restored from X by a reduced-rank ridge regression (Methods of Kobak et al.),
+
+        min over F, D of ‖X_φ − F Dᵀ X‖² + μ ‖F Dᵀ‖²,  FᵀF = 1,  μ = (λ ‖X‖)²,
+
+    solved in closed form: F holds the leading left singular vectors of A [X √μ I], and Dᵀ = Fᵀ A, where
+    A = X_φ Xᵀ (X Xᵀ + μ I)⁻¹ is the ridge regression of full rank.
+
+    Every direction enters with as many trials as the rarest has; of the others some are left out at random.
+    (Kobak et al. average all trials there are: directions weigh the same then too, but are not equally
+    noisy.) Trials longer than the shortest lose their last bins.
+
+    Stimulus and mixed components stay apart. Kobak et al. join the two in their figures, so that the tuning
+    of a component to direction may change with time; here the axes are those of the tuning that lasts, and
+    the embedding unfolds in time as far as the rates move along them.
+
+    Parameters
+    ----------
+    n_components : int, components of each marginalisation; the embedding holds those of the stimulus
+    regularizer : "auto" or float >= 0, λ of the equation above. λ has no unit and does not depend on the
+        scale of the rates; the ``regularizer`` of the `dPCA` package is λ / ‖X‖. "auto" takes the λ that
+        best restores the marginalisations of the training averages from one held-out trial of each
+        direction, over up to ten such draws (their criterion; see `held_out_error`)
+    random_state : int, RandomState or None; which trials are left out for equal numbers, and held out
+
+    Attributes
+    ----------
+    decoders_, encoders_ : dict, "stimulus", "time" and "mixed" to arrays (N, n_components), D and F
+    explained_variance_ : dict of arrays (n_components,), share of the variance of the trial averages that
+        each component restores, ‖dᵀX‖² / ‖X‖²
+    regularizer_ : float, λ
+    mean_ : array (N,), mean of the trial averages (spikes/bin)
+    directions_ : array (K,), degrees, ascending
+    n_trials_, n_bins_ : int, trials of each direction and bins of each trial that were used
+    n_features_in_ : int, neurons
+    """
+
+    def __init__(self, n_components=3, *, regularizer="auto", random_state=None):
+        self.n_components = n_components
+        self.regularizer = regularizer
+        self.random_state = random_state
+
+    def fit(self, X, y, trial=None):
+        """Find the components.
+
+        Parameters
+        ----------
+        X : array (T, N), rates (spikes/bin)
+        y : array (T, k) or (T,), labels; the last column is the direction, constant within a trial
+        trial : int array (T,), which trial each bin belongs to; needed
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError : a parameter out of range, NaN, lengths that disagree, no or scattered trials, a direction
+            that changes within a trial or has one trial only, more components than directions or bins allow
+        TypeError : a parameter of the wrong type
+        """
+        self._check_parameters()
+        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        rng = check_random_state(self.random_state)
+        self.directions_, trials = _group_trials(X, y.reshape(len(X), -1)[:, -1], trial, rng)
+        n_directions, self.n_trials_, self.n_bins_, _ = trials.shape
+        if self.n_components >= min(n_directions, self.n_bins_):
+            raise ValueError(
+                f"n_components={self.n_components} must be less than the {n_directions} directions and the "
+                f"{self.n_bins_} bins of the shortest trial, whose averages hold no more components"
+            )
+        self.regularizer_ = float(
+            self._pick_strength(trials) if self.regularizer == "auto" else self.regularizer
+        )
+
+        averages = trials.mean(axis=1)
+        self.mean_ = averages.mean(axis=(0, 1))
+        averages -= self.mean_
+        fitted = _fit_averages(averages, np.array([self.regularizer_]), self.n_components)
+        self.decoders_ = {name: decoders[0] for name, (decoders, _) in fitted.items()}
+        self.encoders_ = {name: encoders[0] for name, (_, encoders) in fitted.items()}
+        self.explained_variance_ = {
+            name: ((averages @ decoder) ** 2).sum(axis=(0, 1)) / (averages**2).sum()
+            for name, decoder in self.decoders_.items()
+        }
+        return self
+
+    def transform(self, X, trial=None):
+        """Project rates onto the stimulus components.
+
+        Parameters
+        ----------
+        X : array (T, N), rates (spikes/bin)
+        trial : ignored; each bin is embedded by itself
+
+        Returns
+        -------
+        float64 array (T, n_components)
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return (X - self.mean_) @ self.decoders_["stimulus"]
+
+    def fit_transform(self, X, y, trial=None):
+        """Find the components, then embed the same rates; see `fit` and `transform`."""
+        return self.fit(X, y, trial).transform(X)
+
+    def _pick_strength(self, trials):
+        """λ of the least held-out error; trials (K, trials, bins, N) stand in random order."""
+        errors = np.zeros(len(_STRENGTHS))
+        total = trials.sum(axis=1)
+        for held_out in trials[:, :_REPEATS].swapaxes(0, 1):
+            averages = (total - held_out) / (self.n_trials_ - 1)
+            mean = averages.mean(axis=(0, 1))
+            errors += held_out_error(averages - mean, held_out - mean, _STRENGTHS, self.n_components)
+        return _STRENGTHS[errors.argmin()]
+
+    def _check_parameters(self):
+        check_number("n_components", self.n_components, Integral, "an integer")
+        strength = self.regularizer
+        if isinstance(strength, str) and strength == "auto":
+            return
+        if isinstance(strength, bool) or not isinstance(strength, Real):
+            raise TypeError(
+                f'regularizer must be "auto" or a number; got {strength!r} of type {type(strength).__name__}'
+            )
+        if not 0 <= strength < float("inf"):
+            raise ValueError(f"regularizer must be finite and not negative; got {strength!r}")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    @property
+    def _n_features_out(self):
+        return self.n_components
+
+
+def _group_trials(rates, direction, trial, rng):
+    """Directions (K,) and trials (K, trials, bins, N): equal numbers, in random order, of equal length."""
+    if trial is None:
+        raise ValueError("dPCA averages over trials: give fit the trial of each bin, fit(X, y, trial)")
+    trial = check_trial(trial, len(rates))
+    starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
+    lengths = np.diff(np.r_[starts, len(trial)])
+    if len(np.unique(trial)) != len(starts):
+        raise ValueError("the bins of each trial must stand together, some trials are scattered")
+    changes = direction != np.repeat(direction[starts], lengths)
+    if changes.any():
+        raise ValueError(
+            f"the direction (last label column) changes within trial {trial[changes.argmax()]}; it must be "
+            "the trial's target direction"
+        )
+    directions, which, counts = np.unique(direction[starts], return_inverse=True, return_counts=True)
+    if len(directions) < 2:
+        raise ValueError(f"all trials have direction {directions[0]:g}; dPCA needs at least two directions")
+    if counts.min() < 2:
+        raise ValueError(
+            f"direction {directions[counts.argmin()]:g} has a single trial, and every direction would be cut "
+            "down to one; leave that direction out, or record at least two trials of it"
+        )
+    picked = [rng.permutation(np.flatnonzero(which == k))[: counts.min()] for k in range(len(directions))]
+    return directions, rates[starts[picked][..., None] + np.arange(lengths.min())]
+
+
+def marginalise(averages):
+    """The parts of centred trial averages that belong to stimulus, time and both.
+
+    Parameters
+    ----------
+    averages : array (K, bins, N), mean 0 over directions and bins
+
+    Returns
+    -------
+    dict of arrays (K, bins, N), orthogonal to each other; their sum is ``averages``
+    """
+    stimulus = averages.mean(axis=1, keepdims=True)
+    time = averages.mean(axis=0, keepdims=True)
+    parts = {"stimulus": stimulus, "time": time, "mixed": averages - stimulus - time}
+    return {name: np.broadcast_to(part, averages.shape) for name, part in parts.items()}
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")  # many small matrices: threads would only wait
+def _fit_averages(averages, strengths, n_components):
+    """Decoders and encoders, (L, N, q) each, of every marginalisation, for L ridge strengths λ at once.
+
+    Bins are rows here. With X = U diag(s) Vᵀ the ridge regression of full rank is
+    V diag(s / (s² + μ)) Uᵀ X_φ, and the encoders are right singular vectors of diag(s / √(s² + μ)) Uᵀ X_φ.
+    """
+    rates = averages.reshape(-1, averages.shape[-1])
+    left, scale, right = np.linalg.svd(rates, full_matrices=False)
+    kept = scale > scale[0] * max(rates.shape) * np.finfo(scale.dtype).eps
+    if kept.sum() < n_components:
+        raise ValueError(f"n_components={n_components}, but the trial averages have rank {kept.sum()}")
+    left, scale, right = left[:, kept], scale[kept, None], right[kept]
+    ridge = np.sqrt(scale**2 + strengths[:, None, None] ** 2 * (scale**2).sum())  # (L, rank, 1)
+    fitted = {}
+    for name, part in marginalise(averages).items():
+        target = scale / ridge * (left.T @ part.reshape(rates.shape))
+        encoders = np.linalg.svd(target, full_matrices=False)[2][:, :n_components].swapaxes(1, 2)
+        largest = np.abs(encoders).argmax(axis=1)[:, None]
+        encoders = encoders * np.sign(np.take_along_axis(encoders, largest, axis=1))  # one sign for all runs
+        fitted[name] = right.T @ (target @ encoders / ridge), encoders
+    return fitted
+
+
+def held_out_error(averages, held_out, strengths, n_components):
+    """Σ_φ ‖X_φ − F_φ D_φᵀ X_held-out‖² / ‖X‖² for each λ, the criterion of Kobak et al.
+
+    The averages are the target, not the held-out trial: its noise would be restored from itself.
+
+    Parameters
+    ----------
+    averages : array (K, bins, N), centred, of the trials to fit
+    held_out : array (K, bins, N), one other trial of each direction, less the mean of the averages
+    strengths : array (L,), λ
+    n_components : int
+
+    Returns
+    -------
+    array (L,)
+    """
+    fitted, parts = _fit_averages(averages, strengths, n_components), marginalise(averages)
+    errors = np.full(len(strengths), (averages**2).sum())
+    rows = averages.shape[0] * averages.shape[1], averages.shape[2]
+    for name, (decoders, encoders) in fitted.items():
+        restored, target = held_out.reshape(rows) @ decoders, parts[name].reshape(rows) @ encoders
+        errors += (restored**2 - 2 * restored * target).sum(axis=(1, 2))  # F is orthonormal
+    return errors / (averages**2).sum()
