@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 import nerlib
 from nerlib.decoders import KNNDecoder, LinearDecoder
+from nerlib.metrics import accuracy_over_time
 from nerlib.models import make_method
 
 METRICS = {
@@ -41,32 +42,34 @@ class Cell(NamedTuple):
     """One session, one method, one seed, fitted: what `fit_cell` returns and `records` scores.
 
     ``halves`` and ``embedding`` have the keys "train" and "test": a Session each, and an array (T, d).
+    ``decoders`` has the names that were asked for, ``seconds`` is what fitting the method took.
     """
 
     about: dict
     halves: dict
     embedding: dict
     model: object
-    decoder: object
+    decoders: dict
     seconds: float
 
 
-def fit_cell(session, method="NER", seed=42, *, profile="fast", decoder="linear", **overrides):
-    """Split a session, fit a method on its training trials, embed both parts, fit a decoder on the first.
+def fit_cell(session, method="NER", seed=42, *, profile="fast", decoders=("linear",), **overrides):
+    """Split a session, fit a method on its training trials, embed both parts, fit decoders on the first.
 
     Parameters
     ----------
     session : Session; its first 80 % of trials train, the rest is held out
     method, profile, **overrides : as in `models.make_method`
     seed : int
-    decoder : "linear" or "kNN"
+    decoders : names of `DECODERS`, "linear" and "kNN"
 
     Returns
     -------
     Cell
     """
-    if decoder not in DECODERS:
-        raise ValueError(f"unknown decoder {decoder!r}; expected one of {', '.join(DECODERS)}")
+    for name in decoders:
+        if name not in DECODERS:
+            raise ValueError(f"unknown decoder {name!r}; expected one of {', '.join(DECODERS)}")
     halves = dict(zip(("train", "test"), session.split(), strict=True))
     train = halves["train"]
     model = make_method(method, profile, random_state=seed, **overrides)
@@ -77,10 +80,10 @@ def fit_cell(session, method="NER", seed=42, *, profile="fast", decoder="linear"
     about = {
         "session": session.name,
         **{field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")},
-        **{"method": method, "profile": profile, "seed": seed, "decoder": decoder},
+        **{"method": method, "profile": profile, "seed": seed},
     }
-    fitted_decoder = DECODERS[decoder]().fit(embedding["train"], train)
-    return Cell(about, halves, embedding, model, fitted_decoder, seconds)
+    fitted = {name: DECODERS[name]().fit(embedding["train"], train) for name in decoders}
+    return Cell(about, halves, embedding, model, fitted, seconds)
 
 
 def records(cell):
@@ -88,14 +91,21 @@ def records(cell):
 
     Returns
     -------
-    list of dict, one for each split ("train", "test") and form ("published", "standard"), with the keys
-    session, area, monkey, date, simulated, method, profile, seed, decoder, split, form, velocity_r2,
-    position_r2, direction_accuracy, seconds (fitting the method)
+    list of dict, one for each decoder, split ("train", "test") and form ("published", "standard"), with the
+    keys session, area, monkey, date, simulated, method, profile, seed, decoder, split, form, velocity_r2,
+    position_r2, direction_accuracy, seconds (fitting the method), direction_over_time (list, one share a bin)
     """
     return [
-        {**cell.about, "split": part, "form": form, **scores, "seconds": cell.seconds}
+        {
+            **cell.about,
+            **{"decoder": name, "split": part, "form": form, **scores, "seconds": cell.seconds},
+            "direction_over_time": accuracy_over_time(decoder.predict(cell.embedding[part]).direction, half)
+            .round(4)
+            .tolist(),
+        }
+        for name, decoder in cell.decoders.items()
         for part, half in cell.halves.items()
-        for form, scores in cell.decoder.score(cell.embedding[part], half).items()
+        for form, scores in decoder.score(cell.embedding[part], half).items()
     ]
 
 
@@ -110,7 +120,7 @@ def run(
     seeds=(42,),
     *,
     profile="fast",
-    decoder="linear",
+    decoders=("linear",),
     executor=None,
     cache=None,
     verbose=True,
@@ -123,7 +133,7 @@ def run(
     sessions : list of Session
     methods : names of `models.METHODS`
     seeds : ints
-    profile, decoder, **overrides : as in `fit_cell`
+    profile, decoders, **overrides : as in `fit_cell`
     executor : concurrent.futures.Executor or None for a pool of processes, one a core
     cache : folder for finished cells, or None to compute them all
     verbose : bool, show a progress bar
@@ -137,7 +147,7 @@ def run(
     RuntimeError : after all other cells are done, when some failed; names session, method and seed of each
     """
     cells = [(session, method, seed) for session in sessions for method in methods for seed in seeds]
-    settings = {"profile": profile, "decoder": decoder, **overrides}
+    settings = {"profile": profile, "decoders": tuple(decoders), **overrides}
     paths = [_cache_path(cache, *cell, settings) for cell in cells]
     found = [_read_cell(path) for path in paths]
     missing = [i for i, done in enumerate(found) if done is None]
@@ -228,7 +238,10 @@ def describe(sessions, absent=(), *, profile):
     if simulated:
         lines.append("These numbers test the code. They say nothing about the brain, and reproduce nothing.")
     if absent:
-        missing = "; ".join(f"{name} {area} ({reason})" for name, area, reason in absent)
+        by_reason = {}
+        for name, area, reason in absent:
+            by_reason.setdefault(reason, []).append(f"{name} {area}")
+        missing = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
         lines.append(f"**Absent, and not replaced:** {missing}.")
     return "\n\n".join(lines)
 
@@ -255,6 +268,29 @@ def compare(records, published):
     ours = ours.melt([c for c in ours if c not in METRICS], list(METRICS), "metric", "ours")
     ours["recording"] = ours["session"] + " " + ours["area"]
     return ours.merge(paper, on=key, how="left")
+
+
+def summary(scores):
+    """One row a method: means over recordings, and their spread over seeds.
+
+    Parameters
+    ----------
+    scores : DataFrame of `compare`, of one split, form and decoder
+
+    Returns
+    -------
+    DataFrame of text, index method, columns (metric, "ours" or "paper")
+    """
+    by_seed = scores.groupby(["method", "metric", "seed"], sort=False)[["ours", "paper"]].mean()
+    by_method = by_seed.groupby(["method", "metric"], sort=False)
+    mean, spread = by_method.mean(), by_method["ours"].std().fillna(0)
+    ours = [
+        f"{m:.3f}" + (f" ± {s:.3f}" if s > 5e-4 else "") for m, s in zip(mean["ours"], spread, strict=True)
+    ]
+    paper = ["—" if np.isnan(m) else f"{m:.3f}" for m in mean["paper"]]
+    table = pd.DataFrame({"ours": ours, "paper": paper}, index=mean.index)
+    table = table if mean["paper"].notna().any() else table[["ours"]]
+    return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[scores["method"].unique()]
 
 
 def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_least=None, seconds=None):

@@ -92,6 +92,26 @@ def score(velocity, direction, session, *, held_out, peak_bin=None):
     return {"published": published, "standard": standard}
 
 
+def r2_by_speed(velocity, session):
+    """R² of decoded velocity over all bins, and apart for the slower and the faster half (Figure 1).
+
+    Slow bins vary little, so that the same error in mm/s costs them far more R².
+
+    Parameters
+    ----------
+    velocity : array (T, 2), decoded (mm/s)
+    session : Session with T bins, the truth
+
+    Returns
+    -------
+    dict: "all", "slow" and "fast" -> R²(true, decoded), averaged over x and y
+    """
+    speed = np.linalg.norm(session.velocity, axis=1)
+    fast = speed > np.median(speed)
+    parts = {"all": slice(None), "slow": ~fast, "fast": fast}
+    return {name: float(r2_score(session.velocity[part], velocity[part])) for name, part in parts.items()}
+
+
 def paired_distances(embedding, labels, *, n_rows=2000, seed=0, periods=(None, None, 360.0)):
     """Distances of each bin to all others, between labels and between embeddings.
 

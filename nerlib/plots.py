@@ -25,6 +25,14 @@ def direction_color(direction):
     return to_hex(color * min(1.0, 0.66 / luminance))
 
 
+def _from_rest(embedding, session):
+    """A unit vector to look from: slanted off where trials begin, so that they open like petals."""
+    start = np.zeros(3)
+    start[: embedding.shape[1]] = embedding[session.trial_starts].mean(axis=0)
+    start += 0.5 * np.linalg.norm(start) * np.roll(start, 1) / max(np.linalg.norm(start), 1e-12) + 1e-6
+    return start / np.linalg.norm(start)
+
+
 def _mark(figure, sessions):
     if any(session.simulated for session in sessions):
         figure.text(
@@ -87,9 +95,11 @@ def trajectories(embedding, session):
         mean.text(
             *(1.12 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center"
         )
+    x, y, z = _from_rest(embedding, session)
     for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "averages of a direction")):
         axes.set(title=title, xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
         axes.set_box_aspect((1, 1, 1), zoom=1.1)
+        axes.view_init(np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x)))
         axes.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(-1, 0, 1))
         axes.tick_params(labelsize=7, pad=-2)
     return _mark(figure, [session])
@@ -128,17 +138,65 @@ def interactive(embedding, session, *, max_trials=64):
                     opacity=1.0 if shown else 0.45, hoverinfo="name",
                 )  # fmt: skip
     mark = " · SIMULATED" if session.simulated else ""
+    eye = _from_rest(embedding, session)
     figure.update_layout(
         title={"text": f"{session.name} {session.area}{mark}", "font": {"size": 14}},
         height=460,
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
-        scene={"aspectmode": "cube"},
+        scene={"aspectmode": "cube", "camera": {"eye": dict(zip("xyz", 1.7 * eye, strict=True))}},
         legend={"title": {"text": "direction"}},
     )
     source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
     html = figure.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
     label = f"Interactive 3-D latent trajectories of {session.name} {session.area}, coloured by direction"
     return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
+
+
+def gallery(embeddings, session):
+    """Averages of each direction in several embeddings side by side, two- or three-dimensional.
+
+    Parameters
+    ----------
+    embeddings : dict, title -> array (T, 2) or (T, 3)
+    session : Session with T bins
+    """
+    columns = min(4, len(embeddings))
+    rows = -(-len(embeddings) // columns)
+    figure = plt.figure(figsize=(2.4 * columns, 2.6 * rows), layout="constrained")
+    for place, (title, embedding) in enumerate(embeddings.items(), 1):
+        flat = embedding.shape[1] == 2
+        axes = figure.add_subplot(rows, columns, place, projection=None if flat else "3d")
+        for direction, path in zip(*session.average_by_direction(embedding), strict=True):
+            axes.plot(*path.T[:3], color=direction_color(direction), linewidth=1.6)
+        axes.set_title(title, fontsize=10)
+        axes.tick_params(labelbottom=False, labelleft=False, length=0)
+        if not flat:
+            axes.tick_params(axis="z", labelright=False, labelleft=False)
+    return _mark(figure, [session])
+
+
+def decoded_against_true(velocities, session):
+    """Decoded against true velocity, x and y together, one panel a method (Figure 1).
+
+    Parameters
+    ----------
+    velocities : dict, title -> array (T, 2), decoded (mm/s)
+    session : Session with T bins
+    """
+    size = (3.4 * len(velocities), 3.4)
+    figure, panels = plt.subplots(
+        1, len(velocities), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    reach = 1.05 * np.abs(session.velocity).max()
+    for axes, (title, velocity) in zip(panels[0], velocities.items(), strict=True):
+        for axis, color in ((0, _DECODED), (1, "#2e86ab")):
+            axes.plot(session.velocity[:, axis], velocity[:, axis], ".", color=color, markersize=2, alpha=0.4)
+        axes.axline((0, 0), slope=1, color=_TRUE, linewidth=0.8)
+        axes.set(title=title, xlabel="true velocity (mm/s)", xlim=(-reach, reach), ylim=(-reach, reach))
+    panels[0, 0].set_ylabel("decoded velocity (mm/s)")
+    panels[0, 0].legend(["x", "y"], frameon=False, fontsize=8, markerscale=4)
+    sns.despine(figure)
+    return _mark(figure, [session])
 
 
 def decoded(velocity, session, *, n_trials=8):
@@ -186,13 +244,43 @@ def accuracy(over_time, session, *, chance):
     chance : float, accuracy of a decoder that has learned nothing
     """
     figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    for (name, values), color in zip(over_time.items(), (_DECODED, _TRUE, "#2e86ab"), strict=False):
+    for (name, values), color in zip(over_time.items(), sns.color_palette("colorblind", 20), strict=False):
         axes.plot(np.arange(len(values)) * session.bin_width, values, color=color, label=name)
     axes.axhline(chance, color="0.6", linestyle=":", label="chance")
     axes.set(xlabel="time from the go cue (s)", ylabel="share of trials", ylim=(0, 1.02))
     axes.legend(frameon=False, fontsize=8)
     sns.despine(figure)
     return _mark(figure, [session])
+
+
+def methods(table, sessions):
+    """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
+
+    Parameters
+    ----------
+    table : DataFrame of `experiments.compare`, of one split, form and decoder
+    sessions : list of Session that the table comes from
+    """
+    shown, order = table["metric"].unique(), list(table["method"].unique())
+    per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
+    size = (9, 1.2 + 0.3 * len(order))
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = per_recording[per_recording["metric"] == metric]
+        places = rows["method"].map(order.index)
+        mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
+        axes.barh(range(len(order)), mean["ours"].clip(lower=0), height=0.7, color="0.88")
+        axes.scatter(rows["ours"], places, s=10, color=_DECODED, alpha=0.6, label="ours, a recording")
+        if rows["paper"].notna().any():
+            axes.scatter(mean["paper"], range(len(order)), s=60, marker="|", color=_TRUE, label="paper, mean")
+        axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(-0.5, rows["ours"].min())), 1.02))
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    panels[0, -1].legend(frameon=False, fontsize=7, loc="lower right")
+    sns.despine(figure)
+    return _mark(figure, sessions)
 
 
 def scores(table, sessions):

@@ -50,7 +50,7 @@ def test_test_trials_touch_nothing_before_the_score(session):
     )  # fmt: skip
     clean = experiments.fit_cell(session, **QUICK)
     assert np.array_equal(spoiled.embedding["train"], clean.embedding["train"])
-    assert spoiled.decoder.peak_bin_ == clean.decoder.peak_bin_
+    assert spoiled.decoders["linear"].peak_bin_ == clean.decoders["linear"].peak_bin_
     assert not np.array_equal(spoiled.embedding["test"], clean.embedding["test"])
 
 
@@ -97,7 +97,7 @@ def test_progress_is_shown_only_when_asked(session, threads, capsys):
 
 def test_unknown_names_are_refused(session):
     with pytest.raises(ValueError, match="unknown decoder 'lineal'; expected one of linear, kNN"):
-        experiments.fit_cell(session, decoder="lineal", **QUICK)
+        experiments.fit_cell(session, decoders=["lineal"], **QUICK)
     with pytest.raises(TypeError, match="max_itr"):
         experiments.fit_cell(session, max_itr=3)
 
@@ -148,8 +148,9 @@ def test_simulated_results_stand_beside_no_paper_value():
 
 
 def test_absent_sessions_are_told(session):
-    told = experiments.describe([session], [("Chewie_20150313", "M1", "no network")], profile="fast")
-    assert "**Absent, and not replaced:** Chewie_20150313 M1 (no network)." in told
+    absent = [("A", "M1", "no network"), ("A", "PMd", "no network"), ("B", "S1", "too short")]
+    told = experiments.describe([session], absent, profile="fast")
+    assert "**Absent, and not replaced:** A M1, A PMd (no network); B S1 (too short)." in told
 
 
 def test_results_say_where_they_come_from(session, tmp_path):

@@ -19,11 +19,7 @@ _HOME = {
 }
 __all__ = [*_HOME, "DataError", "load_session", "open_sessions"]
 
-SIMULATED_DAYS = {
-    "M1": (0, 1, 30, 120),
-    "PMd": (0, 30),
-    "S1": (0,),
-}  # the default of open_sessions("simulated")
+SIMULATED_DAYS = {"M1": (0, 30), "PMd": (0,), "S1": (0,)}  # the default of open_sessions("simulated")
 
 
 class DataError(ValueError):
@@ -88,7 +84,7 @@ def open_sessions(data, names=None, areas=None, *, n_trials=None, seed=0):
     ----------
     data : "simulated" or "recorded" (the paper's centre-out sessions)
     names : list of str or None, sessions to open, e.g. ["Sim_M1_day000"] or ["Chewie_20161007"]; None is
-        every recorded session, or four simulated days of M1, two of PMd and one of S1
+        every recorded session, or two simulated days of M1 and one of PMd and S1
     areas : list of str or None, only these areas
     n_trials : int or None, at most so many trials, the first ones (simulated: exactly so many)
     seed : int, seed of the simulated sessions
@@ -150,8 +146,10 @@ def _open_recorded(names, areas, n_trials):
                 continue
             try:
                 session = load_session(entry.name, area)
+            except NoNetwork:
+                offline = "not in NERLIB_DATA or the cache, and there is no network to download it"
+                absent.append((entry.name, area, offline))
             except Unavailable as error:
-                offline = str(error) if isinstance(error, NoNetwork) else offline
                 absent.append((entry.name, area, str(error)))
             else:
                 sessions.append(session if n_trials is None else session.select(slice(n_trials)))

@@ -63,7 +63,8 @@ def test_recorded_sessions_and_what_is_absent(recorded, monkeypatch):
     assert [entry[:2] for entry in absent] == expected
     assert not any(session.simulated for session in sessions)
     assert tried == missing.name.tolist()[:1]  # the network is tried once
-    assert {reason for *_, reason in absent} <= {f"{tried[0]}: no connection" for _ in tried}
+    reasons = {reason for *_, reason in absent}
+    assert all("no network" in reason for reason in reasons) and len(reasons) <= 1
 
 
 def test_names_areas_and_trials_of_recorded_sessions(recorded):
@@ -89,15 +90,15 @@ def test_a_damaged_recording_is_an_error_not_an_absence(tmp_path, monkeypatch):
 def test_simulated_sessions():
     sessions, absent = open_sessions("simulated", n_trials=8)
     assert [s.name for s in sessions] == [
-        *(f"Sim_M1_day{day:03d}" for day in (0, 1, 30, 120)),
-        *(f"Sim_PMd_day{day:03d}" for day in (0, 30)),
+        *(f"Sim_M1_day{day:03d}" for day in (0, 30)),
+        "Sim_PMd_day000",
         "Sim_S1_day000",
     ]
     assert absent == [] and all(s.simulated and s.n_trials == 8 for s in sessions)
     (one,), _ = open_sessions("simulated", ["Sim_M1_day005"], n_trials=8, seed=2)
     assert one.digest == data.simulate_session(2, "M1", day=5, n_trials=8).digest
     chosen, _ = open_sessions("simulated", areas=["PMd"], n_trials=2)
-    assert [s.area for s in chosen] == ["PMd", "PMd"]
+    assert [s.area for s in chosen] == ["PMd"]
 
 
 def test_open_sessions_says_what_there_is():
