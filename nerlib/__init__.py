@@ -14,10 +14,13 @@ _HOME = {
     "read_nwb": "data",
     "simulate_session": "data",
     "CEBRA": "models",
+    "DPCA": "models",
     "NER": "models",
+    "PCA": "models",
+    "UMAP": "models",
     "make_method": "models",
 }
-__all__ = [*_HOME, "data", "decoders", "experiments", "losses", "metrics", "plots"]
+__all__ = [*_HOME, "data", "decoders", "experiments", "losses", "metrics", "plots", "results"]
 
 
 def __getattr__(name):

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.model_selection import GroupKFold
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors
 
 from nerlib import metrics
 
@@ -85,19 +85,36 @@ class KNNDecoder(_Decoder):
     """
 
     def _fit(self, embedding, session):
-        folds = GroupKFold(min(5, session.n_trials))
-        smallest = min(len(train) for train, _ in folds.split(embedding, groups=session.trial))
-        ks = [k for k in 2 ** np.arange(1, 11) if k <= smallest]
-        fitted = []
-        for estimator, target in (
-            (KNeighborsRegressor(), session.velocity),
-            (KNeighborsClassifier(), session.direction),
-        ):
-            search = GridSearchCV(estimator, {"n_neighbors": ks}, cv=folds)
-            fitted.append(search.fit(embedding, target, groups=session.trial))
-        k_velocity, k_direction = (int(search.best_params_["n_neighbors"]) for search in fitted)
+        k_velocity, k_direction = _pick_k(embedding, session)
         self.n_neighbors_ = {"velocity": k_velocity, "direction": k_direction}
-        return fitted
+        velocity = KNeighborsRegressor(k_velocity).fit(embedding, session.velocity)
+        direction = KNeighborsClassifier(k_direction).fit(embedding, session.direction)
+        return velocity, direction
+
+
+def _pick_k(embedding, session):
+    """The k of the best mean R² of velocity, and of the best mean accuracy of direction, over held-out folds.
+
+    What a grid search over k would find; but neighbours are sought once for all k and both targets.
+    """
+    folds = list(GroupKFold(min(5, session.n_trials)).split(embedding, groups=session.trial))
+    ks = 2 ** np.arange(1, 11)
+    ks = ks[ks <= min(len(train) for train, _ in folds)]
+    directions, codes = np.unique(session.direction, return_inverse=True)
+    one_hot = np.eye(len(directions), dtype=np.int16)[codes]
+    r2, accuracy = np.zeros((2, len(folds), len(ks)))
+    for fold, (train, held) in enumerate(folds):
+        search = NearestNeighbors(n_neighbors=ks[-1], algorithm="brute").fit(embedding[train])
+        near = train[search.kneighbors(embedding[held], return_distance=False)]
+        velocity = np.cumsum(session.velocity[near], axis=1)[:, ks - 1] / ks[:, None]
+        votes = np.cumsum(one_hot[near], axis=1, dtype=np.int16)[:, ks - 1]
+        true = session.velocity[held]
+        errors = np.square(velocity - true[:, None]).sum(axis=0) / np.square(true - true.mean(axis=0)).sum(
+            axis=0
+        )
+        r2[fold] = 1 - errors.mean(axis=1)
+        accuracy[fold] = (votes.argmax(axis=2) == codes[held, None]).mean(axis=0)
+    return int(ks[r2.mean(axis=0).argmax()]), int(ks[accuracy.mean(axis=0).argmax()])
 
 
 def _check_embedding(embedding, session):

@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.colors import to_hex
 
 from nerlib import metrics
-from nerlib.experiments import METRICS
+from nerlib.results import METRICS
 
 _TRUE, _DECODED = "0.25", "#d1495b"
 
@@ -258,7 +258,7 @@ def methods(table, sessions):
 
     Parameters
     ----------
-    table : DataFrame of `experiments.compare`, of one split, form and decoder
+    table : DataFrame of `results.compare`, of one split, form and decoder
     sessions : list of Session that the table comes from
     """
     shown, order = table["metric"].unique(), list(table["method"].unique())
@@ -288,7 +288,7 @@ def scores(table, sessions):
 
     Parameters
     ----------
-    table : DataFrame of `experiments.compare`, of one split and one form
+    table : DataFrame of `results.compare`, of one split and one form
     sessions : list of Session that the table comes from
     """
     order, shown = sorted(table["recording"].unique()), table["metric"].unique()

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from toy import make_session
 
 from nerlib import metrics
@@ -64,6 +66,17 @@ def test_k_is_chosen_between_2_and_the_smallest_fold():
     assert set(decoder.n_neighbors_) == {"velocity", "direction"}
     assert decoder.n_neighbors_["velocity"] > clean.n_neighbors_["velocity"] >= 2
     assert max(decoder.n_neighbors_.values()) <= 256
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.3, 1.0])
+def test_k_is_that_of_a_grid_search(session, noise):
+    points, folds = embedded(session, noise), GroupKFold(5)
+    expected = {}
+    for target, estimator in (("velocity", KNeighborsRegressor()), ("direction", KNeighborsClassifier())):
+        grid = GridSearchCV(estimator, {"n_neighbors": [2**k for k in range(1, 10)]}, cv=folds)
+        grid.fit(points, getattr(session, target), groups=session.trial)
+        expected[target] = grid.best_params_["n_neighbors"]
+    assert KNNDecoder().fit(points, session).n_neighbors_ == expected
 
 
 @BOTH

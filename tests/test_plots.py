@@ -6,7 +6,7 @@ import pytest
 from matplotlib import pyplot as plt
 from toy import make_session
 
-from nerlib import experiments, plots
+from nerlib import plots, results
 
 matplotlib.use("Agg")
 
@@ -23,8 +23,8 @@ def drawn(session):
     embedding = np.random.default_rng(0).normal(size=(n, 3))
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
     record = {"session": "Toy", "area": "M1", "monkey": "Toy", "date": "1", "method": "NER", "split": "train"}
-    record |= {"form": "published", **dict.fromkeys(experiments.METRICS, 0.5)}
-    table = experiments.compare([record], "book/reference/published_within_session.csv")
+    record |= {"form": "published", **dict.fromkeys(results.METRICS, 0.5)}
+    table = results.compare([record], "book/reference/published_within_session.csv")
     return {
         "loss_curve": plots.loss_curve(np.arange(5.0), session),
         "distances": plots.distances({"a": (np.arange(9.0), np.arange(9.0))}, session),

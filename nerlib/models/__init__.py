@@ -2,16 +2,24 @@
 
 from nerlib.models.cebra import CEBRA
 from nerlib.models.controls import Bottleneck, Ridge
+from nerlib.models.dpca import DPCA
 from nerlib.models.ner import NER
+from nerlib.models.pca import PCA
+from nerlib.models.umap import UMAP
 
 # What a profile means for each method. "paper": the published settings. "fast": reaches the same held-out
 # scores in a fraction of the time (SCIENCE, section 7). "quick": enough for a first look and for tests.
 _PAPER = {"max_iter": 20_000, "learning_rate": 1e-4, "schedule": "constant"}
 _QUICK = {"max_iter": 200}
 _VELOCITY = {"label_columns": (0, 1)}
+_LABEL = {"labels": True}
 METHODS = {
     "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
     "CEBRA": (CEBRA, {"paper": _PAPER, "fast": _VELOCITY, "quick": _QUICK | _VELOCITY}),
+    "UMAP": (UMAP, {"paper": {}, "fast": {}, "quick": {"max_iter": 50}}),
+    "UMAP-label": (UMAP, {"paper": _LABEL, "fast": _LABEL, "quick": _LABEL | {"max_iter": 50}}),
+    "PCA": (PCA, {"paper": {}, "fast": {}, "quick": {}}),
+    "dPCA": (DPCA, {"paper": {}, "fast": {}, "quick": {}}),
     "bottleneck": (Bottleneck, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
     "ridge": (Ridge, {"paper": {}, "fast": {}, "quick": {}}),
     "ridge, 10 bins": (Ridge, dict.fromkeys(("paper", "fast", "quick"), {"window": 10})),
@@ -43,4 +51,4 @@ def make_method(name, profile="fast", **overrides):
     return estimator(**{**profiles[profile], **overrides})
 
 
-__all__ = ["CEBRA", "METHODS", "NER", "Bottleneck", "Ridge", "make_method"]
+__all__ = ["CEBRA", "DPCA", "METHODS", "NER", "PCA", "UMAP", "Bottleneck", "Ridge", "make_method"]

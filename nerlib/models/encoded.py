@@ -96,8 +96,9 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         scheduler = None
         if self.schedule == "one-cycle" and self.max_iter > 1:
             scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.max_iter)
-        curve = []
-        for _ in trange(self.max_iter, desc=type(self).__name__, disable=not self.verbose):
+        # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
+        curve = torch.empty(self.max_iter, device=next(encoder.parameters()).device)
+        for step in trange(self.max_iter, desc=type(self).__name__, disable=not self.verbose):
             bins = next(batches)
             optimizer.zero_grad()
             step_loss = loss(encoder(gather(bins)), bins)
@@ -105,8 +106,8 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            curve.append(step_loss.detach())
-        curve = torch.stack(curve).cpu().numpy().astype(np.float64)
+            curve[step] = step_loss.detach()
+        curve = curve.cpu().numpy().astype(np.float64)
         if not np.isfinite(curve).all():
             raise ValueError(
                 f"training diverged at step {int(np.argmin(np.isfinite(curve)))} (loss is not finite) with "

@@ -1,6 +1,8 @@
 """NER as an estimator: conventions, determinism, history, saving, and errors that help."""
 
 import json
+import resource
+import sys
 
 import numpy as np
 import pytest
@@ -178,6 +180,18 @@ def test_bad_data_are_refused(data):
         clone(model).fit(rates, labels, trial).transform(rates[:, :5])
 
 
+def test_memory_does_not_grow_with_the_steps(data):
+    rates, labels, trial = data
+
+    def peak(steps):
+        NER(max_iter=steps, random_state=0, device="cpu").fit(rates, labels, trial)
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+            1e6 if sys.platform == "darwin" else 1e3
+        )  # MB
+
+    assert peak(300) - peak(30) < 60  # one lost batch a step would be 270
+
+
 def test_divergence_is_told(data):
     rates, labels, trial = data
     with pytest.raises(ValueError, match="training diverged at step"):
@@ -190,10 +204,3 @@ def test_paper_profile_is_the_papers():
     published |= {"temperature": 1.0, "window": 1, "n_components": 3}
     assert {name: parameters[name] for name in published} == published
     assert make_method("NER", "quick", max_iter=7, random_state=3).get_params()["max_iter"] == 7
-
-
-def test_unknown_method_or_profile_is_refused():
-    with pytest.raises(ValueError, match="unknown method 'NERD'; expected one of NER"):
-        make_method("NERD")
-    with pytest.raises(ValueError, match="unknown profile 'slow'; expected one of paper, fast, quick"):
-        make_method("NER", "slow")
