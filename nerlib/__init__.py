@@ -17,6 +17,7 @@ _HOME = {
     "DPCA": "models",
     "NER": "models",
     "PCA": "models",
+    "PiVAE": "models",
     "UMAP": "models",
     "make_method": "models",
 }

@@ -12,7 +12,7 @@ def make_session(n_trials=40, n_bins=16, n_neurons=10, noise=0.3, seed=0, **abou
     angle = np.deg2rad(direction)
     velocity = np.column_stack([speed * np.cos(angle), speed * np.sin(angle)])
     rates = velocity @ rng.normal(size=(2, n_neurons)) / 100
-    rates += noise * rng.normal(size=rates.shape)
+    rates = np.maximum(6 + rates + noise * rng.normal(size=rates.shape), 0)
     trial = np.repeat(np.arange(n_trials), n_bins)
     about = {"name": "Toy", "area": "M1", "monkey": "Toy", "date": "20200101", **about}
     return Session(rates, velocity, direction, trial, **about)

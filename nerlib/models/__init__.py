@@ -5,6 +5,7 @@ from nerlib.models.controls import Bottleneck, Ridge
 from nerlib.models.dpca import DPCA
 from nerlib.models.ner import NER
 from nerlib.models.pca import PCA
+from nerlib.models.pivae import PiVAE
 from nerlib.models.umap import UMAP
 
 # What a profile means for each method. "paper": the published settings. "fast": reaches the same held-out
@@ -16,6 +17,7 @@ _LABEL = {"labels": True}
 METHODS = {
     "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
     "CEBRA": (CEBRA, {"paper": _PAPER, "fast": _VELOCITY, "quick": _QUICK | _VELOCITY}),
+    "piVAE": (PiVAE, {"paper": {"scale_labels": False}, "fast": {"max_iter": 60}, "quick": {"max_iter": 5}}),
     "UMAP": (UMAP, {"paper": {}, "fast": {}, "quick": {"max_iter": 50}}),
     "UMAP-label": (UMAP, {"paper": _LABEL, "fast": _LABEL, "quick": _LABEL | {"max_iter": 50}}),
     "PCA": (PCA, {"paper": {}, "fast": {}, "quick": {}}),
@@ -51,4 +53,4 @@ def make_method(name, profile="fast", **overrides):
     return estimator(**{**profiles[profile], **overrides})
 
 
-__all__ = ["CEBRA", "DPCA", "METHODS", "NER", "PCA", "UMAP", "Bottleneck", "Ridge", "make_method"]
+__all__ = ["CEBRA", "DPCA", "METHODS", "NER", "PCA", "UMAP", "Bottleneck", "PiVAE", "Ridge", "make_method"]

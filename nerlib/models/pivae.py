@@ -28,8 +28,9 @@ _FLOATS = [np.float32, np.float64]
 class PiVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """pi-VAE in its convolutional form: rates in a window to a Gaussian over the latent.
 
-    `transform` embeds by the encoder alone, the mean of q(z|x). `posterior` is the published form, the mean
-    of q(z|x,u): it is given the true labels, so what is decoded from it on held-out data is no prediction.
+    `transform` embeds by the encoder alone, the mean of q(z|x). `published_embedding` is the mean of
+    q(z|x,u), the posterior: it is given the true labels, so what is decoded from it on held-out data is no
+    prediction.
 
     `fit` trains on all trials it is given and keeps the last epoch; of the paper's 60/20/20 split, that is
     the 60 and the validation 20.
@@ -143,7 +144,7 @@ class PiVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=_FLOATS)
         return self._embed(X, None, check_trial(trial, len(X)))
 
-    def posterior(self, X, y, trial=None):
+    def published_embedding(self, X, y, trial=None):
         """The published form: the mean of q(z|x,u) given the true labels, float32 array (T, n_components).
 
         Not to be believed for held-out data: where the prior is far sharper than the encoder, this is

@@ -14,8 +14,8 @@ _PASSED_ON = ("n_components", "n_neighbors", "min_dist", "random_state", "verbos
 class UMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """umap-learn with the calls of the other methods (SCIENCE, section 4).
 
-    `transform` places bins in the map that was fitted on the training trials. `refit` is the published
-    form for held-out data: a second map of the test trials, by themselves.
+    `transform` places bins in the map that was fitted on the training trials. `published_embedding` is the
+    paper's way with held-out data: a second map of the test trials, by themselves.
 
     Parameters
     ----------
@@ -79,14 +79,17 @@ class UMAP(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Fit the map, and return where it put the bins it was fitted on: float32 (T, n_components)."""
         return self.fit(X, y, trial).umap_.embedding_
 
-    def refit(self, X, y=None):
-        """The published form for held-out data: the embedding (T, n_components) of a map of these data alone.
+    def published_embedding(self, X, y=None, trial=None):
+        """The published form: the embedding (T, n_components) of a map of these data alone.
 
-        Not to be believed: its axes have nothing to do with those of the fitted map, so that no decoder
-        fitted there can read it; and with ``labels=True`` it is given the directions to be decoded.
+        For the data of `fit` that is the fitted map itself. For held-out data it is not to be believed: its
+        axes have nothing to do with those of the fitted map, so that no decoder fitted there can read it; and
+        with ``labels=True`` it is given the directions to be decoded.
         """
         check_is_fitted(self)
-        return self._fitted_map(X, y, None, reset=False).embedding_
+        if np.array_equal(np.asarray(X, np.float32), self.umap_._raw_data):
+            return self.umap_.embedding_
+        return self._fitted_map(X, y, trial, reset=False).embedding_
 
     def _fitted_map(self, X, y, trial, reset):
         self._check_parameters()

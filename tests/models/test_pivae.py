@@ -171,7 +171,10 @@ def test_recovers_the_latent_of_its_own_process_up_to_an_affine_map():
         return LinearRegression().fit(embedding, latent).score(new_embedding, new_latent)
 
     alone = r2(model.transform(rates, trial), model.transform(new_rates, new_trial))
-    given = r2(model.posterior(rates, labels, trial), model.posterior(new_rates, new_labels, new_trial))
+    given = r2(
+        model.published_embedding(rates, labels, trial),
+        model.published_embedding(new_rates, new_labels, new_trial),
+    )
     bent = PolynomialFeatures(5)
     from_labels = r2(bent.fit_transform(labels), bent.fit_transform(new_labels))
     assert alone > 0.9 and given > 0.9
@@ -185,7 +188,9 @@ def test_same_seed_same_bits_and_global_state_untouched(data):
     first, second = (PiVAE(**QUICK).fit(rates, labels, trial) for _ in range(2))
     other = PiVAE(**{**QUICK, "random_state": 1}).fit(rates, labels, trial)
     assert np.array_equal(first.transform(rates, trial), second.transform(rates, trial))
-    assert np.array_equal(first.posterior(rates, labels, trial), second.posterior(rates, labels, trial))
+    assert np.array_equal(
+        first.published_embedding(rates, labels, trial), second.published_embedding(rates, labels, trial)
+    )
     assert np.array_equal(first.loss_curve_, second.loss_curve_)
     assert not np.array_equal(first.transform(rates, trial), other.transform(rates, trial))
     assert torch.equal(before[0], torch.get_rng_state())
@@ -195,9 +200,9 @@ def test_same_seed_same_bits_and_global_state_untouched(data):
 def test_blocks_do_not_change_the_embedding(data, monkeypatch):
     rates, labels, trial = data
     model = PiVAE(**QUICK).fit(rates, labels, trial)
-    whole = model.transform(rates, trial), model.posterior(rates, labels, trial)
+    whole = model.transform(rates, trial), model.published_embedding(rates, labels, trial)
     monkeypatch.setattr("nerlib.models.pivae._BLOCK", 7)
-    parts = model.transform(rates, trial), model.posterior(rates, labels, trial)
+    parts = model.transform(rates, trial), model.published_embedding(rates, labels, trial)
     assert np.allclose(whole, parts, atol=1e-6)
 
 
@@ -207,9 +212,9 @@ def test_transform_takes_no_labels_and_the_posterior_does(data):
     embedding = model.fit_transform(rates, labels, trial)
     assert np.array_equal(embedding, model.transform(rates, trial)) and embedding.dtype == np.float32
     assert embedding.shape == (120, 3) and len(model.loss_curve_) == len(model.kl_curve_) == 2
-    posterior = model.posterior(rates, labels, trial)
+    posterior = model.published_embedding(rates, labels, trial)
     assert not np.array_equal(posterior, embedding)
-    assert not np.array_equal(posterior, model.posterior(rates, labels[::-1], trial))
+    assert not np.array_equal(posterior, model.published_embedding(rates, labels[::-1], trial))
 
 
 def test_scaled_labels_make_units_irrelevant(data):
@@ -219,7 +224,9 @@ def test_scaled_labels_make_units_irrelevant(data):
     raw = PiVAE(**QUICK, scale_labels=False).fit(rates, labels, trial)
     assert not np.allclose(first.loss_curve_, raw.loss_curve_)
     constant = np.zeros_like(labels)
-    assert np.isfinite(PiVAE(**QUICK).fit(rates, constant, trial).posterior(rates, constant, trial)).all()
+    assert np.isfinite(
+        PiVAE(**QUICK).fit(rates, constant, trial).published_embedding(rates, constant, trial)
+    ).all()
 
 
 def test_follows_the_conventions_of_scikit_learn():
@@ -271,7 +278,7 @@ def test_bad_data_are_refused(data):
             PiVAE(**QUICK).fit(X, y)
     with pytest.raises(ValueError, match="one entry a bin, shape"):
         PiVAE(**QUICK).fit(rates, labels, trial[:-1])
-    for call, given in ((PiVAE().transform, (rates,)), (PiVAE().posterior, (rates, labels))):
+    for call, given in ((PiVAE().transform, (rates,)), (PiVAE().published_embedding, (rates, labels))):
         with pytest.raises(NotFittedError):
             call(*given)
     model = PiVAE(**QUICK).fit(rates, labels, trial)
@@ -280,6 +287,6 @@ def test_bad_data_are_refused(data):
     with pytest.raises(ValueError, match="Input X contains NaN"):
         model.transform(hole)
     with pytest.raises(ValueError, match="y has 2 label columns, but fit was given 3"):
-        model.posterior(rates, labels[:, :2])
+        model.published_embedding(rates, labels[:, :2])
     with pytest.raises(ValueError, match="requires y to be passed"):
-        model.posterior(rates, None)
+        model.published_embedding(rates, None)

@@ -60,11 +60,11 @@ def test_without_labels_they_change_nothing(data, fitted):
 
 
 def test_held_out_bins_go_into_the_fitted_map(data, fitted):
-    """The map stays, and a bin that it knows comes back near its own place; a refit has another map."""
+    """The map stays, a bin that it knows comes back near its place; the published form is another map."""
     rates, _ = data
     before = fitted.umap_.embedding_.copy()
     first, second = fitted.transform(rates[180:]), fitted.transform(rates[180:])
-    refitted = fitted.refit(rates[180:])
+    refitted = fitted.published_embedding(rates[180:])
     assert first.shape == refitted.shape == (60, 2) and first.dtype == refitted.dtype == np.float32
     assert np.array_equal(first, second) and not np.allclose(first, refitted, atol=0.5)
     assert np.array_equal(refitted, _direct(rates[180:]).embedding_)
@@ -135,7 +135,11 @@ def test_bad_data_are_refused(data, fitted):
     with pytest.raises(ValueError, match="11 features, but UMAP is expecting 12"):
         fitted.transform(rates[:, :11])
     with pytest.raises(ValueError, match="11 features, but UMAP is expecting 12"):
-        fitted.refit(rates[:, :11])
-    for call in (UMAP().transform, UMAP().refit):
+        fitted.published_embedding(rates[:, :11])
+    for call in (UMAP().transform, UMAP().published_embedding):
         with pytest.raises(NotFittedError):
             call(rates)
+
+
+def test_published_form_of_the_training_data_is_the_fitted_map(data, fitted):
+    assert fitted.published_embedding(data[0][:180]) is fitted.umap_.embedding_
