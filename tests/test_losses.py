@@ -187,3 +187,14 @@ def test_bad_input_is_refused(change, message):
 def test_rows_that_cannot_be_tiled_are_refused():
     with pytest.raises(ValueError, match="5 rows of the embedding cannot carry 3 labels"):
         rank_loss(torch.zeros(5, 3), torch.zeros(3, 3))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gpu_gives_the_same(dtype):
+    z, labels = batch(200, "ties", dtype=dtype)
+    there = z.detach().cuda().requires_grad_()
+    here, far = ner_loss(z, labels), ner_loss(there, labels)
+    assert far.device.type == "cuda" and far.item() == pytest.approx(here.item(), rel=1e-5)
+    pulls = torch.autograd.grad(here, z)[0], torch.autograd.grad(far, there)[0].cpu()
+    assert torch.allclose(*pulls, rtol=1e-3, atol=1e-6)

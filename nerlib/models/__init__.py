@@ -17,9 +17,15 @@ _LABEL = {"labels": True}
 METHODS = {
     "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
     "CEBRA": (CEBRA, {"paper": _PAPER, "fast": _VELOCITY, "quick": _QUICK | _VELOCITY}),
-    "piVAE": (PiVAE, {"paper": {"scale_labels": False}, "fast": {"max_iter": 60}, "quick": {"max_iter": 5}}),
-    "UMAP": (UMAP, {"paper": {}, "fast": {}, "quick": {"max_iter": 50}}),
-    "UMAP-label": (UMAP, {"paper": _LABEL, "fast": _LABEL, "quick": _LABEL | {"max_iter": 50}}),
+    "piVAE": (
+        PiVAE,
+        {"paper": {"scale_labels": False}, "fast": {"max_iter": 150}, "quick": {"max_iter": 20}},
+    ),
+    "UMAP": (UMAP, {"paper": {}, "fast": {"max_iter": 100}, "quick": {"max_iter": 30}}),
+    "UMAP-label": (
+        UMAP,
+        {"paper": _LABEL, "fast": _LABEL | {"max_iter": 100}, "quick": _LABEL | {"max_iter": 30}},
+    ),
     "PCA": (PCA, {"paper": {}, "fast": {}, "quick": {}}),
     "dPCA": (DPCA, {"paper": {}, "fast": {}, "quick": {}}),
     "bottleneck": (Bottleneck, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
