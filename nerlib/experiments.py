@@ -108,16 +108,16 @@ def records(cell):
     position_r2, direction_accuracy, direction_over_time (list, one share a bin), seconds (fitting the method)
     """
     return [
-        {**cell.about, **{"decoder": name, "split": part, "form": kind}, **scores, "seconds": cell.seconds}
-        for name in cell.standard.decoders
-        for part in cell.halves
-        for kind, scores in (
-            (kind, _score(getattr(cell, kind), name, cell.halves[part], part, kind)) for kind in FORMS
-        )
+        {**cell.about, "decoder": decoder, "split": part, "form": kind}
+        | _score(getattr(cell, kind), decoder, part, half, kind)
+        | {"seconds": cell.seconds}
+        for decoder in cell.standard.decoders
+        for part, half in cell.halves.items()
+        for kind in FORMS
     ]
 
 
-def _score(form, decoder, half, part, kind):
+def _score(form, decoder, part, half, kind):
     """The three scores of one form, and direction over time."""
     decoder, embedding = form.decoders[decoder], form.embedding[part]
     over_time = accuracy_over_time(decoder.predict(embedding).direction, half)

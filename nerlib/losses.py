@@ -217,7 +217,7 @@ def check_per_column(name, values, n_columns, default):
             f"give {name} one entry a column, or None"
         )
     low = 0 if name == "weights" else np.finfo(float).tiny
-    if any(v is not None and not (np.isfinite(v) and v >= low) for v in values):
+    if any(not (v is None and default is None) and not (np.isfinite(v) and v >= low) for v in values):
         raise ValueError(
             f"{name} must be finite and {'not negative' if low == 0 else 'positive'}, got {values}"
         )

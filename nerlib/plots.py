@@ -35,9 +35,7 @@ def _from_rest(embedding, session):
 
 def _mark(figure, sessions):
     if any(session.simulated for session in sessions):
-        figure.text(
-            0.995, 0.995, "SIMULATED", ha="right", va="top", color="#b00020", fontsize=9, weight="bold"
-        )
+        figure.suptitle("SIMULATED", x=0.995, ha="right", color="#b00020", fontsize=9, weight="bold")
     return figure
 
 
@@ -64,13 +62,21 @@ def distances(pairs, session):
     pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
     session : Session
     """
+    size = (2.6 * len(pairs), 2.9)
     figure, panels = plt.subplots(
-        1, len(pairs), figsize=(3.1 * len(pairs), 3), layout="constrained", sharex=True, squeeze=False
+        1, len(pairs), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
     )
     for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
-        axes.hexbin(labels.ravel(), embedded.ravel(), gridsize=40, bins="log", cmap="Greys", linewidths=0.1)
-        axes.set(title=title, xlabel="distance between movements", ylim=(0, 2))
-    panels[0, 0].set_ylabel("distance in the embedding")
+        axes.hexbin(
+            labels.ravel(),
+            embedded.ravel() / embedded.max(),
+            gridsize=40,
+            bins="log",
+            cmap="Greys",
+            linewidths=0.1,
+        )
+        axes.set(title=title, xlabel="distance between movements", ylim=(0, 1))
+    panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
     return _mark(figure, [session])
 
 
@@ -93,15 +99,15 @@ def trajectories(embedding, session):
         mean.plot(*path.T, color=color, linewidth=2.2)
         farthest = path[np.argmax(np.linalg.norm(path - path[0], axis=1))]
         mean.text(
-            *(1.12 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center"
+            *(1.25 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center"
         )
     x, y, z = _from_rest(embedding, session)
-    for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "averages of a direction")):
+    for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "average of each direction")):
         axes.set(title=title, xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
         axes.set_box_aspect((1, 1, 1), zoom=1.1)
         axes.view_init(np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x)))
         axes.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(-1, 0, 1))
-        axes.tick_params(labelsize=7, pad=-2)
+        axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
     return _mark(figure, [session])
 
 
@@ -245,10 +251,13 @@ def accuracy(over_time, session, *, chance):
     """
     figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
     for (name, values), color in zip(over_time.items(), sns.color_palette("colorblind", 20), strict=False):
-        axes.plot(np.arange(len(values)) * session.bin_width, values, color=color, label=name)
+        width = 2.4 if name == "NER" else 1.2
+        axes.plot(
+            np.arange(len(values)) * session.bin_width, values, color=color, label=name, linewidth=width
+        )
     axes.axhline(chance, color="0.6", linestyle=":", label="chance")
-    axes.set(xlabel="time from the go cue (s)", ylabel="share of trials", ylim=(0, 1.02))
-    axes.legend(frameon=False, fontsize=8)
+    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
     sns.despine(figure)
     return _mark(figure, [session])
 
@@ -275,10 +284,19 @@ def methods(table, sessions):
         axes.scatter(rows["ours"], places, s=10, color=_DECODED, alpha=0.6, label="ours, a recording")
         if rows["paper"].notna().any():
             axes.scatter(mean["paper"], range(len(order)), s=60, marker="|", color=_TRUE, label="paper, mean")
-        axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(-0.5, rows["ours"].min())), 1.02))
+        low = -0.5
+        beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
+        axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", color=_DECODED)
+        axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
     panels[0, 0].set_yticks(range(len(order)), order)
     panels[0, 0].invert_yaxis()
-    panels[0, -1].legend(frameon=False, fontsize=7, loc="lower right")
+    figure.legend(
+        *panels[0, -1].get_legend_handles_labels(),
+        fontsize=8,
+        frameon=False,
+        loc="outside lower right",
+        ncols=2,
+    )
     sns.despine(figure)
     return _mark(figure, sessions)
 
@@ -308,6 +326,7 @@ def scores(table, sessions):
     panels[0, 0].invert_yaxis()
     kinds = panels[0, 0].get_legend_handles_labels()
     shown = slice(None) if table["paper"].notna().any() else slice(1, None)
-    panels[0, -1].legend(*(kind[shown] for kind in kinds), frameon=False, fontsize=8)
+    kinds = [kind[shown] for kind in kinds]
+    figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
     sns.despine(figure)
     return _mark(figure, sessions)

@@ -23,7 +23,9 @@ METRICS = {
 
 def versions():
     """Versions of what the numbers rest on: name -> version."""
-    packages = {name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn")}
+    packages = {
+        name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "numba", "umap-learn")
+    }
     return {"nerlib": nerlib.__version__, "python": platform.python_version(), **packages}
 
 
@@ -36,6 +38,10 @@ def describe(sessions, absent=(), *, profile):
     absent : list of (name, area, reason)
     profile : str
     """
+    if not sessions:
+        raise ValueError(
+            f"none of the sessions is available: {absent}; set NERLIB_DATA, or use simulated data"
+        )
     simulated = any(session.simulated for session in sessions)
     names = ", ".join(f"{session.name} {session.area}" for session in sessions)
     lines = [
@@ -64,13 +70,14 @@ def compare(records, published):
     Returns
     -------
     DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and "paper".
-        The paper's value stands in the rows of the form "published", and is NaN where it has none.
+        The paper's value stands in the rows of the form "published" and the linear decoder, and is NaN where
+        it has none.
     """
     table = pd.read_csv(published, dtype={"date": str}).rename(
         columns={"direction_accuracy_peak": "direction_accuracy"}
     )
-    key = ["monkey", "date", "area", "method", "split", "form", "metric"]
-    paper = table.assign(form="published").melt(key[:6], list(METRICS), "metric", "paper")
+    key = ["monkey", "date", "area", "method", "decoder", "split", "form", "metric"]
+    paper = table.assign(form="published", decoder="linear").melt(key[:7], list(METRICS), "metric", "paper")
     ours = pd.DataFrame(records)
     ours = ours.melt([c for c in ours if c not in METRICS], list(METRICS), "metric", "ours")
     ours["recording"] = ours["session"] + " " + ours["area"]
@@ -80,6 +87,9 @@ def compare(records, published):
 def summary(scores):
     """One row a method: means over recordings, and their spread over seeds.
 
+    Where the paper has values, only the recordings that it has values for count, so that both columns are
+    means over the same ones.
+
     Parameters
     ----------
     scores : DataFrame of `compare`, of one split, form and decoder
@@ -88,6 +98,8 @@ def summary(scores):
     -------
     DataFrame of text, index method, columns (metric, "ours" or "paper")
     """
+    if scores["paper"].notna().any():
+        scores = scores[scores["recording"].isin(scores.loc[scores["paper"].notna(), "recording"])]
     by_seed = scores.groupby(["method", "metric", "seed"], sort=False)[["ours", "paper"]].mean()
     by_method = by_seed.groupby(["method", "metric"], sort=False)
     mean, spread = by_method.mean(), by_method["ours"].std().fillna(0)
@@ -98,6 +110,22 @@ def summary(scores):
     table = pd.DataFrame({"ours": ours, "paper": paper}, index=mean.index)
     table = table if mean["paper"].notna().any() else table[["ours"]]
     return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[scores["method"].unique()]
+
+
+def lead(scores, method="NER"):
+    """By how much a method is ahead: the mean over recordings and seeds of its score less every other's.
+
+    Parameters
+    ----------
+    scores : DataFrame of `compare`, of one split, form and decoder
+    method : str
+
+    Returns
+    -------
+    DataFrame, index the other methods, columns the metrics; positive where ``method`` is better
+    """
+    means = scores.groupby(["metric", "method"], sort=False)["ours"].mean().unstack("metric")
+    return means.loc[method] - means.drop(index=method)
 
 
 def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_least=None, seconds=None):
@@ -174,6 +202,8 @@ def write_results(path, *, sessions, profile, seeds, records=(), headline=()):
     """
     if len({session.simulated for session in sessions}) != 1:
         raise ValueError("results come from simulated or from recorded sessions, never from both or none")
+    if profile == "quick" and not sessions[0].simulated:
+        headline = [row | {"verdict": "quick run, no verdict"} for row in headline]
     content = {
         "chapter": Path(path).stem,
         "provenance": {

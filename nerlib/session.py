@@ -137,7 +137,9 @@ class Session:
         for values in (self.rates, self.velocity, self.direction, self.trial):
             digest.update(f"{values.dtype}{values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)
-        digest.update(repr((self.bin_width, self.name, self.area, self.simulated)).encode())
+        digest.update(
+            repr((self.bin_width, self.name, self.area, self.monkey, self.date, self.simulated)).encode()
+        )
         return digest.hexdigest()
 
     def select(self, trials):
@@ -179,7 +181,7 @@ class Session:
         return self.select(slice(None, cut)), self.select(slice(cut, None))
 
     def shuffle_movements(self, seed):
-        """The control for chance: each trial keeps its rates and gets the movement of another trial.
+        """The control for chance: trials keep their rates, and movements are dealt out anew among trials.
 
         Trials are cut to the length of the shortest one, so that any movement fits any trial.
 

@@ -12,10 +12,10 @@ from nerlib.sampling import pairs
 class CEBRA(EncodedMethod):
     """CEBRA-Behavior with continuous labels, as the paper compares it (SCIENCE, section 4).
 
-    Positives are the bins whose labels are nearest, by Euclidean distance, to the reference's label after one
-    more time step; negatives are any bins. The published runs gave it velocity and the angle in plain
-    degrees, so that 0 and 315 lay far apart; it does far better on velocity alone. Which it gets is
-    ``label_columns``.
+    A positive is the bin whose label is nearest, by Euclidean distance, to the reference's label plus the
+    change over one time step at a random bin; negatives are any bins. The published runs gave it velocity and
+    the angle in plain degrees, so that 0 and 315 lay far apart; it does far better on velocity alone. Which
+    it gets is ``label_columns``.
 
     Parameters
     ----------
