@@ -23,4 +23,5 @@ def test_public_names_exist(name):
 
 def test_unknown_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="no attribute 'NERD'"):
-        nerlib.NERD  # noqa: B018
+        nerlib.__getattr__("NERD")
+    assert not hasattr(nerlib, "NERD")
