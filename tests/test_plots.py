@@ -23,7 +23,7 @@ def drawn(session):
     embedding = np.random.default_rng(0).normal(size=(n, 3))
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
     record = {"session": "Toy", "area": "M1", "monkey": "Toy", "date": "1", "method": "NER", "split": "train"}
-    record |= {"form": "published", **dict.fromkeys(results.METRICS, 0.5)}
+    record |= {"form": "published", "decoder": "linear", **dict.fromkeys(results.METRICS, 0.5)}
     table = results.compare([record], "book/reference/published_within_session.csv")
     return {
         "loss_curve": plots.loss_curve(np.arange(5.0), session),
