@@ -21,7 +21,7 @@ _HOME = {
     "UMAP": "models",
     "make_method": "models",
 }
-__all__ = [*_HOME, "data", "decoders", "experiments", "losses", "metrics", "plots", "results"]
+__all__ = [*_HOME, "alignment", "data", "decoders", "experiments", "losses", "metrics", "plots", "results"]
 
 
 def __getattr__(name):

@@ -46,11 +46,76 @@ def rank_sweep(points, order, keys, temperature, threads=1):
         np.exp(near, out=near)
         return _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradients[task])
 
-    run = map if threads == 1 or len(starts) == 1 else _pool(os.getpid(), threads).map
-    loss = math.fsum(run(block, range(len(starts))))
+    loss = math.fsum(_spread(block, range(len(starts)), threads))
     pairs = n * (n - 1)
     gradient = gradients.sum(axis=0, dtype=np.float64).T / (pairs * temperature)
     return loss / pairs, np.ascontiguousarray(gradient, dtype=points.dtype)
+
+
+def label_columns(labels, periods, weights, threads=1):
+    """`sort_columns` of the distances between labels, as of `losses.label_distances`, in one pass.
+
+    Parameters
+    ----------
+    labels : array (m, k), float32 or float64
+    periods, weights : k entries each
+    threads : int, how many threads to use
+
+    Returns
+    -------
+    order : int32 array (m, m), the columns from near to far
+    keys : array (m, m), their distances
+    """
+    kind = labels.dtype if labels.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    columns = np.array(labels.T, kind, order="C")
+    circles = np.array([np.inf if period is None else period for period in periods], kind)
+    for column, period in zip(columns, periods, strict=True):
+        if period is not None:
+            np.remainder(column, kind.type(period), out=column)
+    weights, m = np.array(weights, kind), len(labels)
+    order, keys = np.empty((m, m), np.int32), np.empty((m, m), kind)
+
+    def block(start):
+        rows = slice(start, start + _BLOCK)
+        distances = np.zeros_like(keys[rows])
+        _label_distances(columns, circles, weights, start, distances)
+        order[rows], keys[rows] = sort_columns(distances)
+
+    list(_spread(block, range(0, m, _BLOCK), threads))
+    return order, keys
+
+
+def sort_columns(distances):
+    """Order the columns of each row by distance.
+
+    Distances are not negative, so the bits of a float32 sort as integers do. Its lowest bits make room for
+    the column, and one plain sort of 32-bit words gives a nearly perfect order, many times faster than an
+    argsort; what the lost bits left undecided is then mended by the exact distances.
+
+    Parameters
+    ----------
+    distances : array (rows, m), float32 or float64, >= 0
+
+    Returns
+    -------
+    order : int32 array (rows, m), the columns from near to far
+    keys : array (rows, m), their distances
+    """
+    m = distances.shape[1]
+    low = np.uint32((1 << (m - 1).bit_length()) - 1)
+    packed = np.array(distances, np.float32).view(np.uint32)
+    packed &= ~low
+    packed |= np.arange(m, dtype=np.uint32)
+    packed.sort(axis=1)
+    packed &= low
+    order, keys = packed.view(np.int32), np.empty_like(distances)
+    _mend_order(distances, order, keys)
+    return order, keys
+
+
+def _spread(task, places, threads):
+    run = map if threads == 1 or len(places) == 1 else _pool(os.getpid(), threads).map
+    return run(task, places)
 
 
 @lru_cache(maxsize=1)
@@ -71,6 +136,18 @@ def _distances(coordinates, start, apart):
                 squared[k] += (coordinates[axis, k] - here) ** 2
         for k in range(n):
             squared[k] = math.sqrt(squared[k])
+
+
+@numba.njit(nogil=True, cache=True)
+def _label_distances(columns, periods, weights, start, distances):
+    m = columns.shape[1]
+    for row in range(distances.shape[0]):
+        total = distances[row]
+        for column in range(columns.shape[0]):
+            here, period, weight = columns[column, start + row], periods[column], weights[column]
+            for k in range(m):
+                apart = abs(columns[column, k] - here)
+                total[k] += weight * min(apart, period - apart)
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
@@ -144,7 +221,7 @@ def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradi
 
 
 @numba.njit(nogil=True, cache=True)
-def mend_order(distances, order, keys):
+def _mend_order(distances, order, keys):
     """Finish a rough order of columns: insertion by exact distances, or a full sort where that is long."""
     m = distances.shape[1]
     for row in range(distances.shape[0]):

@@ -10,6 +10,8 @@ Read as it stands this costs O(n³). Once the columns of row i are in the order 
 is a cumulative sum from the far end, so that one sort and one sweep a row are enough: O(n² log n).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch.nn.functional import normalize
@@ -44,7 +46,7 @@ def ner_loss(embedding, labels, *, temperature=1.0, periods=(None, None, 360.0),
         )
     if not torch.isfinite(labels).all():
         raise ValueError("labels hold NaN or infinite values; drop those rows first")
-    return rank_loss(embedding, label_distances(labels, periods, weights), temperature=temperature)
+    return rank_loss(embedding, order_labels(labels, periods, weights), temperature=temperature)
 
 
 def infonce_loss(reference, positive, negative, *, temperature=1.0):
@@ -107,14 +109,52 @@ def label_distances(labels, periods=(None, None, 360.0), weights=None):
     return total
 
 
-def rank_loss(embedding, distances, *, temperature=1.0, threads=None):
-    """NER's loss from label distances that are known already.
+class Columns(NamedTuple):
+    """Labels of which the distances are sorted: for each row the columns from near to far, and how far."""
+
+    order: np.ndarray  # int32 (m, m)
+    keys: np.ndarray  # float (m, m)
+
+    def distances(self):
+        """The distances, tensor (m, m), in the order of the labels."""
+        distances = np.empty_like(self.keys)
+        np.put_along_axis(distances, self.order.astype(np.int64), self.keys, axis=1)
+        return torch.from_numpy(distances)
+
+
+def order_labels(labels, periods=(None, None, 360.0), weights=None, *, threads=None):
+    """What `rank_loss` needs to know of the labels; it does not depend on the embedding.
+
+    Parameters
+    ----------
+    labels : tensor (m, k)
+    periods, weights : as in `ner_loss`
+    threads : int or None for torch's number; how many to use on the CPU
+
+    Returns
+    -------
+    Columns on the CPU, where distances are taken and sorted in one pass; elsewhere distances, tensor (m, m)
+    """
+    if labels.device.type != "cpu":
+        return label_distances(labels, periods, weights)
+    from nerlib._sweep import label_columns
+
+    n_columns = labels.shape[1]
+    periods = check_per_column("periods", periods, n_columns, None)
+    weights = check_per_column("weights", weights, n_columns, 1.0)
+    threads = threads or torch.get_num_threads()
+    return Columns(*label_columns(labels.detach().numpy(), periods, weights, threads))
+
+
+def rank_loss(embedding, labels, *, temperature=1.0, threads=None):
+    """NER's loss from labels whose distances are known already.
 
     Parameters
     ----------
     embedding : float tensor (n, d)
-    distances : tensor (m, m), n a multiple of m: row i of the embedding carries label i mod m.
-        In training each label stands twice, with its reference and with its positive.
+    labels : distances between m labels, tensor (m, m), or what `order_labels` makes of them. n is a multiple
+        of m: row i of the embedding carries label i mod m. In training each label stands twice, with its
+        reference and with its positive.
     temperature : float > 0, τ
     threads : int or None for torch's number; how many to use on the CPU
 
@@ -122,14 +162,18 @@ def rank_loss(embedding, distances, *, temperature=1.0, threads=None):
     -------
     scalar tensor
     """
-    n, m = len(embedding), len(distances)
+    is_sorted = isinstance(labels, Columns)
+    n, m = len(embedding), len(labels.keys if is_sorted else labels)
     if n < 2 or m == 0 or n % m:
         raise ValueError(f"{n} rows of the embedding cannot carry {m} labels; need n >= 2, a multiple of m")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
     if embedding.device.type == "cpu" and _is_narrow(embedding, temperature):
-        return _SweptRankLoss.apply(embedding, distances, temperature, threads or torch.get_num_threads())
-    return _sorted_rank_loss(embedding, distances, temperature)
+        from nerlib._sweep import sort_columns
+
+        columns = labels if is_sorted else sort_columns(labels.detach().numpy())
+        return _SweptRankLoss.apply(embedding, columns, temperature, threads or torch.get_num_threads())
+    return _sorted_rank_loss(embedding, labels.distances() if is_sorted else labels, temperature)
 
 
 def _is_narrow(embedding, temperature):
@@ -162,12 +206,11 @@ class _SweptRankLoss(torch.autograd.Function):
     """The loss and its gradient in one compiled pass over blocks of rows; see `_sweep`."""
 
     @staticmethod
-    def forward(ctx, embedding, distances, temperature, threads):
+    def forward(ctx, embedding, columns, temperature, threads):
         from nerlib._sweep import rank_sweep
 
-        order, keys = sort_columns(distances.detach().numpy())
         points = np.ascontiguousarray(embedding.detach().numpy())
-        loss, gradient = rank_sweep(points, order, keys, float(temperature), threads)
+        loss, gradient = rank_sweep(points, *columns, float(temperature), threads)
         ctx.gradient = torch.from_numpy(gradient)
         return embedding.new_tensor(loss)
 
@@ -175,36 +218,6 @@ class _SweptRankLoss(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, upstream):
         return upstream * ctx.gradient, None, None, None
-
-
-def sort_columns(distances):
-    """Order the columns of each row by distance.
-
-    Distances are not negative, so the bits of a float32 sort as integers do. Its lowest bits make room for
-    the column, and one plain sort of 32-bit words gives a nearly perfect order, many times faster than an
-    argsort; what the lost bits left undecided is then mended by the exact distances.
-
-    Parameters
-    ----------
-    distances : array (m, m), float32 or float64, >= 0
-
-    Returns
-    -------
-    order : int32 array (m, m), the columns from near to far
-    keys : array (m, m), their distances
-    """
-    from nerlib._sweep import mend_order
-
-    m = distances.shape[1]
-    low = np.uint32((1 << (m - 1).bit_length()) - 1)
-    packed = np.array(distances, np.float32).view(np.uint32)
-    packed &= ~low
-    packed |= np.arange(m, dtype=np.uint32)
-    packed.sort(axis=1)
-    packed &= low
-    order, keys = packed.view(np.int32), np.empty_like(distances)
-    mend_order(distances, order, keys)
-    return order, keys
 
 
 def check_per_column(name, values, n_columns, default):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from scipy.spatial import procrustes
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.metrics import r2_score
@@ -151,3 +152,32 @@ def rank_agreement(embedding, labels, **options):
     ranks = [rankdata(apart, axis=1) for apart in paired_distances(embedding, labels, **options)]
     labels_, embedded = (r - r.mean(axis=1, keepdims=True) for r in ranks)
     return (labels_ * embedded).sum(axis=1) / np.sqrt((labels_**2).sum(axis=1) * (embedded**2).sum(axis=1))
+
+
+def consistency(source, target):
+    """R² of one session's trial averages laid over another's: 1 is the same shape, 0 none.
+
+    Both are centred and scaled to the same size, and one is rotated (or reflected) onto the other; what then
+    remains is the unexplained share. It is the same either way round.
+
+    Parameters
+    ----------
+    source, target : arrays (K, bins, d), averages of the same directions, as of `alignment.common_averages`
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ValueError : shapes that disagree, or averages that do not vary
+    """
+    if np.ndim(source) != 3 or np.shape(source) != np.shape(target):
+        raise ValueError(
+            "expected two arrays (directions, bins, d) of one shape; "
+            f"got {np.shape(source)} and {np.shape(target)}"
+        )
+    flat = [np.reshape(x, (-1, np.shape(x)[-1])) for x in (source, target)]
+    if not all(np.ptp(x, axis=0).any() for x in flat):
+        raise ValueError("averages that do not vary have no shape to compare")
+    return 1 - float(procrustes(*flat)[2])

@@ -5,10 +5,13 @@ import pytest
 import torch
 
 from nerlib import losses
-from nerlib.losses import label_distances, ner_loss, rank_loss, sort_columns
+from nerlib._sweep import sort_columns
+from nerlib.losses import label_distances, ner_loss, rank_loss
 
 PATHS = {
-    "swept": lambda *arguments: losses._SweptRankLoss.apply(*arguments, 1),
+    "swept": lambda z, distances, temperature: losses._SweptRankLoss.apply(
+        z, sort_columns(distances.numpy()), temperature, 1
+    ),
     "sorted": losses._sorted_rank_loss,
 }
 
@@ -150,6 +153,28 @@ def test_columns_are_sorted_with_exact_ties(dtype):
     assert (np.diff(by_order, axis=1) >= 0).all()
     assert np.array_equal(np.diff(by_order, axis=1) == 0, keys[:, 1:] == keys[:, :-1])
     assert np.array_equal(np.sort(order, axis=1), np.tile(np.arange(50), (50, 1)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kind", ["different", "ties", "duplicates"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_labels_are_sorted_in_one_pass(dtype, kind, threads):
+    _, labels = batch(150, kind, dtype=dtype)
+    options = {"periods": (None, None, 360.0), "weights": (1.0, 0.5, 2.0)}
+    columns = losses.order_labels(labels, **options, threads=threads)
+    distances = label_distances(labels, **options)
+    assert torch.allclose(columns.distances(), distances, rtol=1e-5 if dtype == torch.float32 else 1e-13)
+    assert (np.diff(columns.keys, axis=1) >= 0).all()
+    if kind != "different":  # label distances of equal labels are equal, bit for bit
+        ties = torch.sort(distances, dim=1)[0].diff(dim=1) == 0
+        assert (np.diff(columns.keys, axis=1) == 0).sum() >= int(ties.sum()) > 0
+
+
+def test_a_wide_embedding_takes_sorted_labels_too():
+    z, labels = batch(20, "ties")
+    wide = 1000 * z.detach()
+    expected = rank_loss(wide, label_distances(labels))
+    assert rank_loss(wide, losses.order_labels(labels)).item() == pytest.approx(expected.item(), abs=1e-12)
 
 
 def test_label_distance_by_hand():

@@ -76,3 +76,18 @@ def test_rank_agreement_of_a_perfect_and_of_a_random_embedding():
     random = metrics.rank_agreement(rng.random((300, 1)), line, periods=None)
     assert abs(random.mean()) < 0.05
     assert metrics.rank_agreement(line, line, n_rows=50, periods=None).shape == (50,)
+
+
+def test_consistency_by_construction():
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(8, 40, 3))
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    assert metrics.consistency(a, 5 * a @ turn + [1, 2, 3]) == pytest.approx(1)
+    noisy = a + 0.5 * rng.normal(size=a.shape)
+    assert metrics.consistency(a, noisy) == pytest.approx(metrics.consistency(noisy, a))
+    assert metrics.consistency(a, noisy) == pytest.approx(1 / 1.25, abs=0.03)
+    assert metrics.consistency(a, rng.normal(size=a.shape)) < 0.05
+    with pytest.raises(ValueError, match=r"one shape; got \(8, 40, 3\) and \(8, 39, 3\)"):
+        metrics.consistency(a, a[:, 1:])
+    with pytest.raises(ValueError, match="vary"):
+        metrics.consistency(a, np.ones_like(a))

@@ -67,7 +67,8 @@ class CEBRA(EncodedMethod):
         drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial)
         negatives = np.random.default_rng(rng.integers(2**63))
         batches = (
-            np.concatenate([*pair, negatives.integers(len(labels), size=self.batch_size)]) for pair in drawn
+            (np.concatenate([*pair, negatives.integers(len(labels), size=self.batch_size)]), None)
+            for pair in drawn
         )
 
         def loss(embedding, _):

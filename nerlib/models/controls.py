@@ -58,12 +58,11 @@ class Bottleneck(EncodedMethod):
 
         def batches():
             while True:
-                yield rng.integers(len(labels), size=self.batch_size)
+                bins = rng.integers(len(labels), size=self.batch_size)
+                yield bins, targets[torch.as_tensor(bins, device=device)]
 
-        def loss(embedding, bins):
-            return torch.nn.functional.mse_loss(
-                head(embedding), targets[torch.as_tensor(bins, device=device)]
-            )
+        def loss(embedding, target):
+            return torch.nn.functional.mse_loss(head(embedding), target)
 
         return batches(), loss, list(head.parameters())
 

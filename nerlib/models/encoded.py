@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
@@ -23,7 +24,8 @@ from tqdm import trange
 from nerlib.encoders import Encoder
 from nerlib.sampling import history
 
-_BLOCK = 65_536  # bins a forward pass of transform
+_BLOCK = 8192  # bins a forward pass of transform: what they need stays in a core's cache
+_FEW = 16  # bins that NumPy embeds sooner than torch
 _SCHEDULES = ("one-cycle", "constant")
 
 
@@ -47,8 +49,8 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
 
         Returns
         -------
-        batches : iterator of int arrays, the bins of a batch
-        loss : callable, (embedding (B, n_components), bins (B,)) -> scalar tensor
+        batches : endless iterator of (bins, target): an int array (B,), and what the loss needs to know of it
+        loss : callable, (embedding (B, n_components), target) -> scalar tensor
         parameters : list of tensors to train beside the encoder's
         """
 
@@ -84,13 +86,14 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 labels, trial, np.random.default_rng(seeds[0]), device
             )
         gather = self._gatherer(_tensor(X).to(device), trial)
-        with _single_thread():
-            self.loss_curve_ = self._train(encoder, gather, batches, loss, parameters)
+        cores = torch.get_num_threads()
+        with _single_thread(), _drawn_ahead(batches, cores) as draw:
+            self.loss_curve_ = self._train(encoder, gather, draw, loss, parameters)
         self.n_iter_ = len(self.loss_curve_)
         self.encoder_ = encoder.eval()
         return self
 
-    def _train(self, encoder, gather, batches, loss, parameters):
+    def _train(self, encoder, gather, draw, loss, parameters):
         parameters = [*encoder.parameters(), *parameters]
         optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
         scheduler = None
@@ -98,10 +101,12 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.max_iter)
         # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
         curve = torch.empty(self.max_iter, device=next(encoder.parameters()).device)
+        coming = draw()
         for step in trange(self.max_iter, desc=type(self).__name__, disable=not self.verbose):
-            bins = next(batches)
+            bins, target = coming()
             optimizer.zero_grad()
-            step_loss = loss(encoder(gather(bins)), bins)
+            step_loss = loss(encoder(gather(bins)), target)
+            coming = draw()  # on a second core, while this one is busy with the network
             step_loss.backward()
             optimizer.step()
             if scheduler is not None:
@@ -128,16 +133,27 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         float32 array (T, n_components), rows of unit length
         """
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
+        X = self._check_rates(X)
         trial = check_trial(trial, len(X))
         device = next(self.encoder_.parameters()).device
-        gather = self._gatherer(_tensor(X), trial)
-        embedding = np.empty((len(X), self.n_components), np.float32)
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(X), _BLOCK)]
+        if self.window == 1:
+            inputs = (_tensor(X[block]) for block in blocks)
+        else:
+            gather, bins = self._gatherer(_tensor(X), trial), np.arange(len(X))
+            inputs = (gather(bins[block]) for block in blocks)
+        if len(X) <= _FEW and device.type == "cpu":
+            return np.concatenate([self.encoder_.embed_few(rates.numpy()) for rates in inputs])
         with torch.inference_mode():
-            for start in range(0, len(X), _BLOCK):
-                bins = np.arange(start, min(start + _BLOCK, len(X)))
-                embedding[bins] = self.encoder_(gather(bins).to(device)).cpu().numpy()
-        return embedding
+            return np.concatenate([self.encoder_(rates.to(device)).cpu().numpy() for rates in inputs])
+
+    def _check_rates(self, X):
+        """What scikit-learn refuses is refused; but its check takes as long as embedding one bin."""
+        plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
+        if plain and X.shape[1] == self.n_features_in_ and len(X) and not hasattr(self, "feature_names_in_"):
+            if np.isfinite(X.sum()):
+                return X
+        return validate_data(self, X, reset=False, dtype=[np.float32, np.float64])
 
     def fit_transform(self, X, y, trial=None):
         """Train, then embed the same rates; see `fit` and `transform`."""
@@ -238,6 +254,16 @@ def check_trial(trial, n_bins):
             f"got {trial.dtype} of shape {trial.shape}"
         )
     return trial
+
+
+@contextmanager
+def _drawn_ahead(batches, cores):
+    """A function that asks for the next batch, and returns one that waits for it."""
+    if cores == 1:
+        yield lambda: lambda: next(batches)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="nerlib-batches") as worker:
+        yield lambda: worker.submit(next, batches).result
 
 
 @contextmanager

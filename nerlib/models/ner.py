@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 import torch
 
-from nerlib.losses import check_per_column, label_distances, rank_loss
+from nerlib.losses import check_per_column, order_labels, rank_loss
 from nerlib.models.encoded import EncodedMethod, check_number
 from nerlib.sampling import pairs
 
@@ -74,11 +74,15 @@ class NER(EncodedMethod):
         targets = torch.as_tensor(labels, dtype=torch.float32, device=device)
         settings = {"temperature": self.temperature, "threads": torch.get_num_threads()}
 
-        def loss(embedding, bins):
-            references = torch.as_tensor(bins[: self.batch_size], device=device)
-            return rank_loss(embedding, label_distances(targets[references], **columns), **settings)
+        def batches():
+            for reference, positive in drawn:
+                own = targets[torch.as_tensor(reference, device=device)]
+                yield np.concatenate([reference, positive]), order_labels(own, **columns, threads=1)
 
-        return (np.concatenate(pair) for pair in drawn), loss, []
+        def loss(embedding, labels):
+            return rank_loss(embedding, labels, **settings)
+
+        return batches(), loss, []
 
     def _check_parameters(self):
         super()._check_parameters()
