@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors
@@ -26,7 +27,8 @@ class _Decoder:
         Parameters
         ----------
         embedding : array (T, d)
-        session : Session with T bins, whose velocity and direction are the targets
+        session : Session with T bins, whose velocity and direction are the targets. Where there is one
+            direction only, nothing is to be decoded of it, and its accuracy, 1, says nothing
 
         Returns
         -------
@@ -34,12 +36,14 @@ class _Decoder:
 
         Raises
         ------
-        ValueError : lengths that disagree, NaN, or fewer than two directions
+        ValueError : lengths that disagree, or NaN
         """
         embedding = _check_embedding(embedding, session)
-        if len(np.unique(session.direction)) < 2:
-            raise ValueError(f"{session.name} has one direction only; decoding direction needs at least two")
-        self._velocity, self._direction = self._fit(embedding, session)
+        self._velocity, self._direction = self._readers(embedding, session)
+        if len(np.unique(session.direction)) == 1:
+            self._direction = DummyClassifier()
+        self._velocity.fit(embedding, session.velocity)
+        self._direction.fit(embedding, session.direction)
         self._trained_on = session.digest
         self.peak_bin_ = int(metrics.accuracy_over_time(self.predict(embedding).direction, session).argmax())
         return self
@@ -70,10 +74,8 @@ class _Decoder:
 class LinearDecoder(_Decoder):
     """Linear regression to velocity, multinomial logistic regression to direction."""
 
-    def _fit(self, embedding, session):
-        velocity = LinearRegression().fit(embedding, session.velocity)
-        direction = LogisticRegression(max_iter=1000).fit(embedding, session.direction)
-        return velocity, direction
+    def _readers(self, embedding, session):
+        return LinearRegression(), LogisticRegression(max_iter=1000)
 
 
 class KNNDecoder(_Decoder):
@@ -84,12 +86,10 @@ class KNNDecoder(_Decoder):
     n_neighbors_ : dict, the k picked for "velocity" and for "direction"
     """
 
-    def _fit(self, embedding, session):
+    def _readers(self, embedding, session):
         k_velocity, k_direction = _pick_k(embedding, session)
         self.n_neighbors_ = {"velocity": k_velocity, "direction": k_direction}
-        velocity = KNeighborsRegressor(k_velocity).fit(embedding, session.velocity)
-        direction = KNeighborsClassifier(k_direction).fit(embedding, session.direction)
-        return velocity, direction
+        return KNeighborsRegressor(k_velocity), KNeighborsClassifier(k_direction)
 
 
 def _pick_k(embedding, session):

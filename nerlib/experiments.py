@@ -29,7 +29,7 @@ import nerlib
 from nerlib.alignment import align
 from nerlib.decoders import KNNDecoder, LinearDecoder
 from nerlib.metrics import accuracy_over_time
-from nerlib.models import make_method
+from nerlib.models import DETERMINISTIC, make_method
 from nerlib.results import versions, write_json
 from nerlib.session import Session
 
@@ -211,7 +211,7 @@ def run(
     ----------
     sessions : list of Session
     methods : names of `models.METHODS`
-    seeds : ints
+    seeds : ints; methods that no chance enters run with the first one
     profile, **overrides : as in `models.make_method`
     decoders : names of `DECODERS`
     executor : concurrent.futures.Executor, Dask's among them, or None for a pool of processes, one a core
@@ -226,7 +226,7 @@ def run(
     ------
     RuntimeError : after all other cells are done, when some failed; names session, method and seed of each
     """
-    jobs = [(session, method, seed) for session in sessions for method in methods for seed in seeds]
+    jobs = _jobs(sessions, methods, seeds)
     settings = {"profile": profile, "cache": cache, **overrides}
     task = _Scoring(_check_decoders(tuple(decoders)), settings)
     return [record for scored in _spread(task, jobs, executor, verbose) for record in scored]
@@ -249,7 +249,7 @@ def embed(
     -------
     list of Cell
     """
-    jobs = [(session, method, seed) for session in sessions for method in methods for seed in seeds]
+    jobs = _jobs(sessions, methods, seeds)
     return _spread(_Fitting({"profile": profile, "cache": cache, **overrides}), jobs, executor, verbose)
 
 
@@ -282,6 +282,15 @@ def transfer(cells, pairs, *, decoders=("linear",), executor=None, cache=None, v
     task = _Transferring(_check_decoders(tuple(decoders)), cache)
     done = _spread(task, [job for job in jobs if job[1]], executor, verbose)
     return [record for scored in done for record in scored]
+
+
+def _jobs(sessions, methods, seeds):
+    return [
+        (session, method, seed)
+        for session in sessions
+        for method in methods
+        for seed in (seeds[:1] if method in DETERMINISTIC else seeds)
+    ]
 
 
 class _Fitting(NamedTuple):

@@ -76,12 +76,77 @@ def compare(records, published):
     table = pd.read_csv(published, dtype={"date": str}).rename(
         columns={"direction_accuracy_peak": "direction_accuracy"}
     )
-    key = ["monkey", "date", "area", "method", "decoder", "split", "form", "metric"]
-    paper = table.assign(form="published", decoder="linear").melt(key[:7], list(METRICS), "metric", "paper")
     ours = pd.DataFrame(records)
-    ours = ours.melt([c for c in ours if c not in METRICS], list(METRICS), "metric", "ours")
     ours["recording"] = ours["session"] + " " + ours["area"]
-    return ours.merge(paper, on=key, how="left")
+    key = ["monkey", "date", "area", "method", "decoder", "split"]
+    return _beside(ours, table.assign(decoder="linear"), key)
+
+
+def compare_transfer(records, published):
+    """Our scores across sessions beside the paper's, one row a score.
+
+    Parameters
+    ----------
+    records : list of dict of `experiments.transfer`
+    published : path of published_cross_session.csv, the scores that the authors published
+
+    Returns
+    -------
+    DataFrame as of `compare`, "recording" naming both sessions; with "from" and "to" (session and area)
+    """
+    dates = dict.fromkeys(("source_date", "target_date"), str)
+    table = pd.read_csv(published, dtype=dates).rename(
+        columns={
+            "source_date": "date",
+            "source_area": "area",
+            "velocity_r2_swapped": "velocity_r2",
+            "direction_accuracy_peak": "direction_accuracy",
+        }
+    )
+    table["target_monkey"] = table["monkey"]
+    table.loc[table["n_components"] == 16, "method"] += "-16"
+    ours = pd.DataFrame(records)
+    ours["from"], ours["to"] = (
+        ours["session"] + " " + ours["area"],
+        ours["target"] + " " + ours["target_area"],
+    )
+    ours["recording"] = ours["from"] + " → " + ours["to"]
+    key = ["monkey", "date", "area", "target_monkey", "target_date", "target_area", "method", "decoder"]
+    return _beside(ours, table.drop_duplicates(key), key)
+
+
+def compare_curved(records, published):
+    """Our scores of the groups of `data.open_maze` beside the paper's, one row a score.
+
+    Parameters
+    ----------
+    records : list of dict of `experiments.run`
+    published : path of published_curved_reaches.csv. Its CEBRA saw no direction, so that it stands
+        beside "CEBRA-velocity"
+
+    Returns
+    -------
+    DataFrame as of `compare`, "recording" naming the group; with "task" and "trial_types"
+    """
+    table = pd.read_csv(published, dtype={"trial_types": str}).replace(
+        {"method": {"CEBRA": "CEBRA-velocity"}}
+    )
+    table = table.rename(columns={f"{metric}_train": metric for metric in METRICS})
+    table = table.assign(split="train", decoder="linear", direction_accuracy=np.nan)
+    ours = pd.DataFrame(records)
+    ours[["task", "trial_types"]] = ours["session"].str.extract(r"\S+ (\S+) (.+)").to_numpy()
+    ours["recording"] = ours["task"] + ", types " + ours["trial_types"]
+    return _beside(ours, table, ["task", "trial_types", "method", "split", "decoder"])
+
+
+def _beside(ours, paper, key):
+    """One row a score; the paper's stand in the rows of the form "published"."""
+    metrics = list(METRICS)
+    paper = paper.melt(key, metrics, "metric", "paper").assign(form="published")
+    ours = ours.melt([c for c in ours if c not in METRICS], metrics, "metric", "ours")
+    table = ours.merge(paper, on=[*key, "form", "metric"], how="left")
+    table.loc[table["simulated"], "paper"] = np.nan  # beside a simulated score nothing of the paper stands
+    return table
 
 
 def summary(scores):

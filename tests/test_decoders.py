@@ -87,6 +87,11 @@ def test_bad_input_is_refused(session, decoder):
     spoiled[5, 1] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         decoder().fit(spoiled, session)
-    one_way = session.select(np.flatnonzero(session.direction[session.trial_starts] == 90))
-    with pytest.raises(ValueError, match="Toy has one direction only"):
-        decoder().fit(embedded(one_way), one_way)
+
+
+@pytest.mark.parametrize("decoder", [LinearDecoder, KNNDecoder])
+def test_of_one_direction_nothing_is_decoded_but_movement(session, decoder):
+    one_way = session.select(session.direction[session.trial_starts] == 90)
+    read = decoder().fit(embedded(one_way), one_way)
+    assert (read.predict(embedded(one_way)).direction == 90).all()
+    assert read.score(embedded(one_way), one_way)["standard"]["velocity_r2"] > 0.9

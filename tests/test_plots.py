@@ -22,7 +22,15 @@ def drawn(session):
     n = len(session.trial)
     embedding = np.random.default_rng(0).normal(size=(n, 3))
     embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
-    record = {"session": "Toy", "area": "M1", "monkey": "Toy", "date": "1", "method": "NER", "split": "train"}
+    record = {
+        "session": "Toy",
+        "area": "M1",
+        "monkey": "Toy",
+        "date": "1",
+        "method": "NER",
+        "split": "train",
+        "simulated": False,
+    }
     record |= {"form": "published", "decoder": "linear", **dict.fromkeys(results.METRICS, 0.5)}
     table = results.compare([record], "book/reference/published_within_session.csv")
     return {

@@ -13,6 +13,7 @@ _HOME = {
     "read_authors_mat": "center_out",
     "read_trialdata_mat": "center_out",
     "read_nwb": "center_out",
+    "open_maze": "maze",
     "read_maze": "maze",
     "simulate_session": "simulate",
     "write_simulated": "simulate",

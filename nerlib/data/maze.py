@@ -1,11 +1,26 @@
 """Reader of MC_Maze (DANDI 000128, Churchland and Shenoy): straight reaches and curved ones."""
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 
 from nerlib.data import DataError
 from nerlib.data.nwb import open_nwb, read_trials, read_units, trial_column
 from nerlib.data.preprocess import EDGE, window_rates
 
+# What the paper embeds together: task and trial types -> lowest version (0: straight reaches too, 1: curved).
+GROUPS = {
+    ("curve-straight", "13"): 0,
+    ("curve-straight", "38"): 0,
+    ("curve-straight", "18"): 0,
+    ("curve-straight", "13 38 18"): 0,
+    ("curve-up-down", "37 1"): 1,
+    ("curve-up-down", "31 38"): 1,
+    ("curve-up-down", "34 18"): 1,
+    ("curve-up-down", "37 1 31 38 34 18"): 1,
+}
 BIN_WIDTH, SMOOTH_SD, BEFORE, N_BINS = 0.005, 0.05, 0.05, 100  # s; −50…450 ms around movement onset
 
 
@@ -51,6 +66,57 @@ def read_maze(path, *, trial_types=None, versions=None, area="M1+PMd", name=None
         bin_width=BIN_WIDTH,
         smooth_sd=SMOOTH_SD,
     )
+
+
+def open_maze(data, *, n_trials=420, seed=0):
+    """The groups of trials that the paper embeds (Figure 8), from the recording or from the simulator.
+
+    Parameters
+    ----------
+    data : "simulated" or "recorded"; where the recording is not to be had, the simulator stands in, marked
+    n_trials, seed : of the simulated session
+
+    Returns
+    -------
+    dict, (task, trial types) of `GROUPS` -> Session
+    reason : str, why the recording is not there; empty otherwise
+
+    Raises
+    ------
+    ValueError : unknown ``data``
+    DataError : the recording is there, but damaged
+    """
+    from nerlib.data.registry import Unavailable, fetch
+    from nerlib.data.simulate import write_simulated
+
+    if data not in ("simulated", "recorded"):
+        raise ValueError(f'data must be "simulated" or "recorded", got {data!r}')
+    reason = ""
+    if data == "recorded":
+        try:
+            return _groups(fetch("MC_Maze"), "MC_Maze"), ""
+        except Unavailable as error:
+            reason = str(error)
+    with tempfile.TemporaryDirectory(prefix="nerlib-") as folder:
+        path = Path(folder) / "maze.nwb"
+        write_simulated(path, seed, "M1", n_trials=n_trials, task="maze")
+        return _groups(path, "SimMaze"), reason
+
+
+def _groups(path, name):
+    session = read_maze(path, name=name)
+    with open_nwb(path) as nwb:
+        kinds, versions = (
+            np.asarray(trial_column(nwb, column))[session.trial[session.trial_starts]]
+            for column in ("trial_type", "trial_version")
+        )
+    groups = {}
+    for (task, types), lowest in GROUPS.items():
+        chosen = np.isin(kinds, [int(kind) for kind in types.split()]) & (versions >= lowest)
+        if chosen.sum() < 5:
+            raise DataError(f"{path} has {chosen.sum()} trials of the types {types}; expected 5 at least")
+        groups[task, types] = replace(session.select(chosen), name=f"{name} {task} {types}")
+    return groups
 
 
 def read_maze_rates(path):

@@ -18,6 +18,8 @@ _QUICK = {"max_iter": 200}
 _VELOCITY = {"label_columns": (0, 1)}
 _WIDE = {"n_components": 16}
 _LABEL = {"labels": True}
+DETERMINISTIC = ("PCA", "ridge", "ridge, 10 bins")  # no chance in them: one seed is enough
+_MINUTES = ("piVAE", "UMAP", "UMAP-label")  # what even a profile "quick" takes for a session
 METHODS = {
     "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
     "CEBRA": (CEBRA, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
@@ -68,4 +70,22 @@ def make_method(name, profile="fast", **overrides):
     return estimator(**{**profiles[profile], **overrides})
 
 
-__all__ = ["CEBRA", "DPCA", "METHODS", "NER", "PCA", "UMAP", "Bottleneck", "PiVAE", "Ridge", "make_method"]
+def rivals(profile):
+    """The methods that the book compares NER with; profile "quick" leaves out those that take minutes."""
+    return [name for name in METHODS if name != "NER" and not (profile == "quick" and name in _MINUTES)]
+
+
+__all__ = [
+    "CEBRA",
+    "DETERMINISTIC",
+    "DPCA",
+    "METHODS",
+    "NER",
+    "PCA",
+    "UMAP",
+    "Bottleneck",
+    "PiVAE",
+    "Ridge",
+    "make_method",
+    "rivals",
+]

@@ -1,4 +1,4 @@
-"""The figures of the book. Every figure made from simulated sessions says so."""
+"""Figures of one session or several: embeddings and decoded movements."""
 
 import os
 
@@ -8,9 +8,7 @@ import seaborn as sns
 from matplotlib.colors import to_hex
 
 from nerlib import metrics
-from nerlib.results import METRICS
-
-_TRUE, _DECODED = "0.25", "#d1495b"
+from nerlib.plots.style import DECODED, TRUE, mark
 
 
 def direction_color(direction):
@@ -20,7 +18,7 @@ def direction_color(direction):
     -------
     str, hexadecimal; the map "twilight", its light end darkened so that it shows on white
     """
-    color = np.array(plt.get_cmap("twilight")(0.5 + direction / 360 - (0.5 + direction / 360) // 1)[:3])
+    color = np.array(plt.get_cmap("twilight")((0.5 + direction / 360) % 1)[:3])
     luminance = color @ [0.3, 0.59, 0.11]
     return to_hex(color * min(1.0, 0.66 / luminance))
 
@@ -33,12 +31,6 @@ def _from_rest(embedding, session):
     return start / np.linalg.norm(start)
 
 
-def _mark(figure, sessions):
-    if any(session.simulated for session in sessions):
-        figure.suptitle("SIMULATED", x=0.995, ha="right", color="#b00020", fontsize=9, weight="bold")
-    return figure
-
-
 def loss_curve(curve, session):
     """Loss over training steps.
 
@@ -48,10 +40,10 @@ def loss_curve(curve, session):
     session : Session it was trained on
     """
     figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
-    axes.plot(curve, color=_DECODED, linewidth=0.8)
+    axes.plot(curve, color=DECODED, linewidth=0.8)
     axes.set(xlabel="training step", ylabel="loss")
     sns.despine(figure)
-    return _mark(figure, [session])
+    return mark(figure, [session])
 
 
 def distances(pairs, session):
@@ -77,7 +69,7 @@ def distances(pairs, session):
         )
         axes.set(title=title, xlabel="distance between movements", ylim=(0, 1))
     panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
-    return _mark(figure, [session])
+    return mark(figure, [session])
 
 
 def trajectories(embedding, session):
@@ -108,7 +100,7 @@ def trajectories(embedding, session):
         axes.view_init(np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x)))
         axes.set(xticks=(-1, 0, 1), yticks=(-1, 0, 1), zticks=(-1, 0, 1))
         axes.set(xticklabels=[], yticklabels=[], zticklabels=[])
-    return _mark(figure, [session])
+    return mark(figure, [session])
 
 
 def interactive(embedding, session, *, max_trials=64):
@@ -158,18 +150,17 @@ def interactive(embedding, session, *, max_trials=64):
     return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
 
 
-def gallery(embeddings, session):
+def gallery(views):
     """Averages of each direction in several embeddings side by side, two- or three-dimensional.
 
     Parameters
     ----------
-    embeddings : dict, title -> array (T, 2) or (T, 3)
-    session : Session with T bins
+    views : dict, title -> (embedding (T, 2) or (T, 3), Session with T bins)
     """
-    columns = min(4, len(embeddings))
-    rows = -(-len(embeddings) // columns)
+    columns = min(4, len(views))
+    rows = -(-len(views) // columns)
     figure = plt.figure(figsize=(2.4 * columns, 2.6 * rows), layout="constrained")
-    for place, (title, embedding) in enumerate(embeddings.items(), 1):
+    for place, (title, (embedding, session)) in enumerate(views.items(), 1):
         flat = embedding.shape[1] == 2
         axes = figure.add_subplot(rows, columns, place, projection=None if flat else "3d")
         for direction, path in zip(*session.average_by_direction(embedding), strict=True):
@@ -178,7 +169,7 @@ def gallery(embeddings, session):
         axes.tick_params(labelbottom=False, labelleft=False, length=0)
         if not flat:
             axes.tick_params(axis="z", labelright=False, labelleft=False)
-    return _mark(figure, [session])
+    return mark(figure, [session for _, session in views.values()])
 
 
 def decoded_against_true(velocities, session):
@@ -195,14 +186,14 @@ def decoded_against_true(velocities, session):
     )
     reach = 1.05 * np.abs(session.velocity).max()
     for axes, (title, velocity) in zip(panels[0], velocities.items(), strict=True):
-        for axis, color in ((0, _DECODED), (1, "#2e86ab")):
+        for axis, color in ((0, DECODED), (1, "#2e86ab")):
             axes.plot(session.velocity[:, axis], velocity[:, axis], ".", color=color, markersize=2, alpha=0.4)
-        axes.axline((0, 0), slope=1, color=_TRUE, linewidth=0.8)
+        axes.axline((0, 0), slope=1, color=TRUE, linewidth=0.8)
         axes.set(title=title, xlabel="true velocity (mm/s)", xlim=(-reach, reach), ylim=(-reach, reach))
     panels[0, 0].set_ylabel("decoded velocity (mm/s)")
     panels[0, 0].legend(["x", "y"], frameon=False, fontsize=8, markerscale=4)
     sns.despine(figure)
-    return _mark(figure, [session])
+    return mark(figure, [session])
 
 
 def decoded(velocity, session, *, n_trials=8):
@@ -223,7 +214,7 @@ def decoded(velocity, session, *, n_trials=8):
     for row, (quantity, true, read) in enumerate(rows):
         for column, axis in enumerate("xy"):
             axes = panels[2 * row + column]
-            for values, color, name in ((true, _TRUE, "true"), (read, _DECODED, "decoded")):
+            for values, color, name in ((true, TRUE, "true"), (read, DECODED, "decoded")):
                 broken = np.insert(values[:, column], shown.trial_starts[1:], np.nan)
                 axes.plot(np.insert(seconds, shown.trial_starts[1:], np.nan), broken, color=color, label=name)
             axes.set_ylabel(f"{axis} {quantity}", fontsize=8)
@@ -237,96 +228,4 @@ def decoded(velocity, session, *, n_trials=8):
     panels[-1].legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25), fontsize=8, frameon=False)
     panels[-1].set_xlabel("time (s), trials end to end")
     sns.despine(figure)
-    return _mark(figure, [session])
-
-
-def accuracy(over_time, session, *, chance):
-    """Direction accuracy over the time of a trial.
-
-    Parameters
-    ----------
-    over_time : dict, name -> array (bins,), values in [0, 1]
-    session : Session
-    chance : float, accuracy of a decoder that has learned nothing
-    """
-    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    for (name, values), color in zip(over_time.items(), sns.color_palette("colorblind", 20), strict=False):
-        width = 2.4 if name == "NER" else 1.2
-        axes.plot(
-            np.arange(len(values)) * session.bin_width, values, color=color, label=name, linewidth=width
-        )
-    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
-    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
-    figure.legend(frameon=False, fontsize=8, loc="outside right center")
-    sns.despine(figure)
-    return _mark(figure, [session])
-
-
-def methods(table, sessions):
-    """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
-
-    Parameters
-    ----------
-    table : DataFrame of `results.compare`, of one split, form and decoder
-    sessions : list of Session that the table comes from
-    """
-    shown, order = table["metric"].unique(), list(table["method"].unique())
-    per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
-    size = (9, 1.2 + 0.3 * len(order))
-    figure, panels = plt.subplots(
-        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
-    )
-    for axes, metric in zip(panels[0], shown, strict=True):
-        rows = per_recording[per_recording["metric"] == metric]
-        places = rows["method"].map(order.index)
-        mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
-        axes.barh(range(len(order)), mean["ours"].clip(lower=0), height=0.7, color="0.88")
-        axes.scatter(rows["ours"], places, s=10, color=_DECODED, alpha=0.6, label="ours, a recording")
-        if rows["paper"].notna().any():
-            axes.scatter(mean["paper"], range(len(order)), s=60, marker="|", color=_TRUE, label="paper, mean")
-        low = -0.5
-        beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
-        axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", color=_DECODED)
-        axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].invert_yaxis()
-    figure.legend(
-        *panels[0, -1].get_legend_handles_labels(),
-        fontsize=8,
-        frameon=False,
-        loc="outside lower right",
-        ncols=2,
-    )
-    sns.despine(figure)
-    return _mark(figure, sessions)
-
-
-def scores(table, sessions):
-    """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
-
-    Parameters
-    ----------
-    table : DataFrame of `results.compare`, of one split and one form
-    sessions : list of Session that the table comes from
-    """
-    order, shown = sorted(table["recording"].unique()), table["metric"].unique()
-    size = (9, 1.2 + 0.24 * len(order))
-    figure, panels = plt.subplots(
-        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
-    )
-    for axes, metric in zip(panels[0], shown, strict=True):
-        rows = table[table["metric"] == metric]
-        places = rows["recording"].map(order.index)
-        axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=_TRUE, label="paper")
-        axes.scatter(rows["ours"], places, s=14, color=_DECODED, alpha=0.6, label="ours")
-        axes.set(xlabel=METRICS[metric])
-        axes.grid(axis="x", color="0.9")
-        axes.margins(y=0.08)
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].invert_yaxis()
-    kinds = panels[0, 0].get_legend_handles_labels()
-    shown = slice(None) if table["paper"].notna().any() else slice(1, None)
-    kinds = [kind[shown] for kind in kinds]
-    figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
-    sns.despine(figure)
-    return _mark(figure, sessions)
+    return mark(figure, [session])

@@ -1,0 +1,165 @@
+"""Figures of scores: over time, recordings, methods, pairs of sessions."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+
+from nerlib.plots.style import DECODED, TRUE, mark
+from nerlib.results import METRICS
+
+
+def accuracy(over_time, session, *, chance):
+    """Direction accuracy over the time of a trial.
+
+    Parameters
+    ----------
+    over_time : dict, name -> array (bins,), values in [0, 1]
+    session : Session
+    chance : float, accuracy of a decoder that has learned nothing
+    """
+    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    for (name, values), color in zip(over_time.items(), sns.color_palette("colorblind", 20), strict=False):
+        width = 2.4 if name == "NER" else 1.2
+        axes.plot(
+            np.arange(len(values)) * session.bin_width, values, color=color, label=name, linewidth=width
+        )
+    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
+    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    sns.despine(figure)
+    return mark(figure, [session])
+
+
+def methods(table, sessions):
+    """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
+
+    Parameters
+    ----------
+    table : DataFrame of `results.compare`, of one split, form and decoder
+    sessions : list of Session that the table comes from
+    """
+    shown, order = table["metric"].unique(), list(table["method"].unique())
+    per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
+    size = (9, 1.2 + 0.3 * len(order))
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = per_recording[per_recording["metric"] == metric]
+        places = rows["method"].map(order.index)
+        mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
+        axes.barh(range(len(order)), mean["ours"].clip(lower=0), height=0.7, color="0.88")
+        axes.scatter(rows["ours"], places, s=10, color=DECODED, alpha=0.6, label="ours, a recording")
+        if rows["paper"].notna().any():
+            axes.scatter(mean["paper"], range(len(order)), s=60, marker="|", color=TRUE, label="paper, mean")
+        low = -0.5
+        beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
+        axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", color=DECODED)
+        axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    figure.legend(
+        *panels[0, -1].get_legend_handles_labels(),
+        fontsize=8,
+        frameon=False,
+        loc="outside lower right",
+        ncols=2,
+    )
+    sns.despine(figure)
+    return mark(figure, sessions)
+
+
+def scores(table, sessions):
+    """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
+
+    Parameters
+    ----------
+    table : DataFrame of `results.compare`, of one split and one form
+    sessions : list of Session that the table comes from
+    """
+    order, shown = sorted(table["recording"].unique()), table["metric"].unique()
+    size = (9, 1.2 + 0.24 * len(order))
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = table[table["metric"] == metric]
+        places = rows["recording"].map(order.index)
+        axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=TRUE, label="paper")
+        axes.scatter(rows["ours"], places, s=14, color=DECODED, alpha=0.6, label="ours")
+        axes.set(xlabel=METRICS[metric])
+        axes.grid(axis="x", color="0.9")
+        axes.margins(y=0.08)
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    kinds = panels[0, 0].get_legend_handles_labels()
+    shown = slice(None) if table["paper"].notna().any() else slice(1, None)
+    kinds = [kind[shown] for kind in kinds]
+    figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
+    sns.despine(figure)
+    return mark(figure, sessions)
+
+
+def matrices(table, sessions, *, vmin=0.0):
+    """Scores of every source and target as coloured squares, one panel a method (Figure 5).
+
+    Parameters
+    ----------
+    table : DataFrame of `results.compare_transfer`, of one metric, form and decoder
+    sessions : list of Session that the table comes from
+    vmin : float, the score that is drawn darkest; what lies below is drawn so too
+    """
+    shown = list(table["method"].unique())
+    order = sorted({*table["from"], *table["to"]})
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    side = 1.1 + 0.42 * max(len(order), 4)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(side * columns + 0.8, side * rows), layout="constrained", squeeze=False,
+        sharex=True, sharey=True,
+    )  # fmt: skip
+    for axes, method in zip(panels.flat, shown, strict=False):
+        square = table[table["method"] == method].pivot_table(values="ours", index="from", columns="to")
+        sns.heatmap(
+            square.reindex(index=order, columns=order), ax=axes, vmin=vmin, vmax=1, cmap="mako", square=True,
+            annot=len(order) <= 8, fmt=".2f", annot_kws={"fontsize": 7}, cbar=False, linewidths=0.5,
+        )  # fmt: skip
+        axes.set(title=method, xlabel="", ylabel="")
+        axes.tick_params(labelsize=8, length=0)
+        axes.tick_params(axis="x", rotation=90)
+        axes.tick_params(axis="y", rotation=0)
+    for axes in panels.flat[len(shown) :]:
+        axes.set_visible(False)
+    figure.supxlabel("decoded session", fontsize=9)
+    figure.supylabel("session of the decoder", fontsize=9)
+    scale = plt.cm.ScalarMappable(plt.Normalize(vmin, 1), "mako")
+    figure.colorbar(scale, ax=panels, shrink=0.6, label=METRICS[table["metric"].iloc[0]])
+    return mark(figure, sessions)
+
+
+def consistency(table, sessions):
+    """Consistency of pairs of sessions over the days between them, one colour a method.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns method, days, consistency, one row a pair (and seed)
+    sessions : list of Session that the table comes from
+    """
+    shown = list(table["method"].unique())
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 0.9 + 0.32 * len(shown)), layout="constrained", width_ratios=(1.4, 1)
+    )
+    colors = dict(zip(shown, sns.color_palette("colorblind", len(shown)), strict=True))
+    for place, method in enumerate(shown):
+        rows = table[table["method"] == method]
+        left.scatter(rows["days"] + 1, rows["consistency"], s=14, alpha=0.7, color=colors[method])
+        right.barh(place, rows["consistency"].mean(), height=0.7, color=colors[method], alpha=0.45)
+        right.scatter(rows["consistency"], np.full(len(rows), place), s=8, color=colors[method], alpha=0.7)
+    left.set(
+        xscale="log", xlabel="days between the sessions, plus one", ylabel="consistency (R²)", ylim=(0, 1.02)
+    )
+    right.set(xlabel="consistency (R²)", xlim=(0, 1.02))
+    right.set_yticks(range(len(shown)), shown)
+    right.invert_yaxis()
+    sns.despine(figure)
+    return mark(figure, sessions)
