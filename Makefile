@@ -22,18 +22,26 @@ ifeq ($(filter quick fast paper,$(PROFILE)),)
     $(error PROFILE=$(PROFILE): expected quick, fast or paper)
 endif
 
-.PHONY: help book test clean
+.PHONY: help read book publish-run test clean
 
 help:
+	@echo "make read    build the pages from the outputs that the chapters carry; runs nothing"
 	@echo "make book    run the chapters and build the pages into build/DATA-PROFILE/html"
 	@echo "             DATA=simulated  (default; no download)  or  recorded"
 	@echo "             PROFILE=quick   (default; minutes),  fast  or  paper"
 	@echo "             ARGS='-p NAME VALUE ...'  sets parameters of the chapters"
+	@echo "make publish-run    run the recorded book (PROFILE=fast or paper), keep its outputs in book/*.ipynb"
 	@echo "make test    run all tests, the quick simulated book among them"
 	@echo "             ARGS='-m \"not book\"'  leaves the book out; ARGS goes to pytest"
 	@echo "make clean   remove build and .venv"
 	@echo "PYTHON=...   the Python to use, 3.11 or newer"
 	@echo "NERLIB_DATA=...   a folder with recorded sessions;  NERLIB_CACHE=...  where downloads are kept"
+
+read: $(INSTALLED)
+	@$(RUN) book/run.py --read
+
+publish-run: $(INSTALLED)
+	@$(RUN) book/run.py --data recorded --profile $(if $(filter quick,$(PROFILE)),fast,$(PROFILE)) --publish $(ARGS)
 
 book: $(INSTALLED)
 	@$(RUN) book/run.py --data $(DATA) --profile $(PROFILE) $(ARGS)

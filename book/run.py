@@ -32,6 +32,7 @@ try:
     import yaml
 
     import nerlib
+    from published import bare, publish, read_published
     from results import BookError, check_results, headline_page, headline_rows, headline_text
 except ModuleNotFoundError as error:
     sys.exit(f"book/run.py: {error}. Run `make book`, which installs all of it, or use .venv/bin/python.")
@@ -207,7 +208,7 @@ def stage(book, chapters, source):
     for path in source.iterdir():
         if path.name not in keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    skip = shutil.ignore_patterns("*.ipynb", "*.py", "__pycache__", ".*")
+    skip = shutil.ignore_patterns("*.ipynb", "*.py", "published.json", "__pycache__", ".*")
     shutil.copytree(book, source, ignore=skip, dirs_exist_ok=True)
     (source / "results").mkdir(exist_ok=True)
 
@@ -248,8 +249,9 @@ def run_chapter(notebook, source, parameters, timeout):
 
     executed = source / notebook.name
     try:
+        nbformat.write(bare(notebook), executed)
         papermill.execute_notebook(
-            notebook,
+            executed,
             executed,
             parameters=parameters,
             kernel_name="python3",
@@ -328,7 +330,7 @@ def share_scripts(site):
 # --- all of it ------------------------------------------------------------------------------------
 
 
-def make_book(book, config, output, data, profile, given, timeout):
+def make_book(book, config, output, data, profile, given, timeout, publishing=False):
     """Run what must run, build what must be built; returns the site's front page and the headline's text."""
     chapters = read_toc(book)
     declared = {chapter.stem: declared_parameters(chapter) for chapter in chapters}
@@ -349,9 +351,10 @@ def make_book(book, config, output, data, profile, given, timeout):
         for i, chapter in enumerate(chapters, 1):
             parameters = assigned[chapter.stem] | {"data": data, "profile": profile}
             written = source / "results" / f"{chapter.stem}.json"
-            files = (chapter, source / chapter.name, written)
+            files = (source / chapter.name, written)
+            cells = digest(bare(chapter))
             label = f"chapter {i}/{len(chapters)}  {chapter.stem:24}"
-            if state.done.get(chapter.stem) == digest([*map(digest, files), parameters, common]):
+            if state.done.get(chapter.stem) == digest([*map(digest, files), cells, parameters, common]):
                 print(f"{label}  unchanged", flush=True)
             else:
                 print(f"{label}  running", flush=True)
@@ -370,12 +373,15 @@ def make_book(book, config, output, data, profile, given, timeout):
                     ) from None
                 finally:  # what the chapter fetched is no reason to run it again
                     state.set("sessions", present_sessions(data))
-                state.set(chapter.stem, digest([*map(digest, files), parameters, common]))
+                state.set(chapter.stem, digest([*map(digest, files), cells, parameters, common]))
                 print(f"{label}  done in {time.monotonic() - started:.0f} s", flush=True)
             results.append(json.loads(written.read_text()))
 
+        if publishing:
+            parameters = {chapter.stem: assigned[chapter.stem] for chapter in chapters}
+            publish(book, chapters, source, results, parameters)
         columns, rows = headline_rows(results, data)
-        command = f"make book DATA={data} PROFILE={profile}"
+        command = f"make {'publish-run' if publishing else f'book DATA={data}'} PROFILE={profile}"
         if given:
             options = shlex.join(word for pair in given for word in ("-p", *pair))
             quoted = shlex.quote(options) if set(options) & set('"$`\\') else f'"{options}"'
@@ -397,6 +403,27 @@ def make_book(book, config, output, data, profile, given, timeout):
     return output / "html" / "index.html", headline_text(columns, rows) if rows else ""
 
 
+def read_book(book, config, output):
+    """Build the pages from the outputs that the chapters carry; nothing is run."""
+    chapters = read_toc(book)
+    results = read_published(book, chapters)
+    with locked(output):
+        source = output / "source"
+        shutil.rmtree(source, ignore_errors=True)
+        stage(book, chapters, source)
+        for chapter in chapters:
+            shutil.copy(chapter, source)
+        columns, rows = headline_rows(results, "recorded")
+        profile = results[0]["provenance"]["profile"]
+        write_whole(
+            source / "headline.md",
+            headline_page(results, columns, rows, f"make publish-run PROFILE={profile}"),
+        )
+        shutil.rmtree(output / "html", ignore_errors=True)
+        build_site(source, config, output)
+    return output / "html" / "index.html", headline_text(columns, rows)
+
+
 def main():
     """The command line: 0 if the book stands, 1 if it does not."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -411,23 +438,33 @@ def main():
         help="set a parameter that a chapter declares; may be repeated",
     )
     parser.add_argument("--output", type=Path, help="where to make the book (build/<data>-<profile>)")
+    parser.add_argument("--publish", action="store_true", help="keep the outputs in the book's own notebooks")
+    parser.add_argument("--read", action="store_true", help="run nothing: build the pages from kept outputs")
     parser.add_argument("--book", type=Path, default=ROOT / "book", help="the folder that holds _toc.yml")
     parser.add_argument("--config", type=Path, default=ROOT / "_config.yml", help="Jupyter Book's settings")
     parser.add_argument("--timeout", type=int, help="seconds that one cell may take")
     args = parser.parse_args()
-    output = (args.output or ROOT / "build" / f"{args.data}-{args.profile}").resolve()
+    if args.publish and (args.data != "recorded" or args.profile == "quick"):
+        parser.error("--publish needs --data recorded and --profile fast or paper")
+    name = "read" if args.read else f"{args.data}-{args.profile}"
+    output = (args.output or ROOT / "build" / name).resolve()
     timeout = args.timeout or CELL_SECONDS[args.profile]
     given = [tuple(pair) for pair in args.p]
     started = time.monotonic()
     try:
-        front, headline = make_book(args.book, args.config, output, args.data, args.profile, given, timeout)
+        if args.read:
+            front, headline = read_book(args.book, args.config, output)
+        else:
+            run = (args.data, args.profile, given, timeout, args.publish)
+            front, headline = make_book(args.book, args.config, output, *run)
     except BookError as failure:
         print(f"\n{failure}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; chapters that were done are kept for the next run", file=sys.stderr)
         return 130
-    print(f"\n{args.data.upper()} data, profile {args.profile}\n{headline}\n")
+    about = "As published" if args.read else f"{args.data.upper()} data, profile {args.profile}"
+    print(f"\n{about}\n{headline}\n")
     print(f"The book: {front}  ({time.monotonic() - started:.0f} s)")
     return 0
 

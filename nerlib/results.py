@@ -239,9 +239,17 @@ def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_leas
 
 
 def verdicts(results):
-    """The headline of `write_results` as a list in Markdown."""
-    rows = results["headline"]
-    return "\n".join(f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}; **{r['verdict']}**." for r in rows)
+    """The headline of `write_results` as a list in Markdown, and where it comes from."""
+    rows, origin = results["headline"], results["provenance"]
+    lines = [f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}; **{r['verdict']}**." for r in rows]
+    packages = ", ".join(f"{name} {number}" for name, number in origin["versions"].items())
+    lines += [
+        "",
+        f"*{origin['data'].capitalize()} data, {len(origin['sessions'])} recordings; "
+        f"profile {origin['profile']}; "
+        f"seeds {', '.join(map(str, origin['seeds']))}; {packages}; {origin['date']}.*",
+    ]
+    return "\n".join(lines)
 
 
 def write_results(path, *, sessions, profile, seeds, records=(), headline=()):

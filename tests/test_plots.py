@@ -2,6 +2,7 @@
 
 import matplotlib
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from toy import make_session
@@ -33,6 +34,7 @@ def drawn(session):
     }
     record |= {"form": "published", "decoder": "linear", **dict.fromkeys(results.METRICS, 0.5)}
     table = results.compare([record], "book/reference/published_within_session.csv")
+    pairs = table.assign(**{"from": "A M1", "to": "B M1"})
     return {
         "loss_curve": plots.loss_curve(np.arange(5.0), session),
         "distances": plots.distances({"a": (np.arange(9.0), np.arange(9.0))}, session),
@@ -40,6 +42,11 @@ def drawn(session):
         "decoded": plots.decoded(session.velocity, session, n_trials=2),
         "accuracy": plots.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
         "scores": plots.scores(table, [session]),
+        "methods": plots.methods(table, [session]),
+        "gallery": plots.gallery({"a": (embedding, session), "b": (embedding[:, :2], session)}),
+        "matrices": plots.matrices(pairs[pairs["metric"] == "position_r2"], [session]),
+        "consistency": plots.consistency(pairs.assign(days=3, consistency=0.5), [session]),
+        "growth": plots.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]),
     }
 
 
@@ -49,6 +56,7 @@ def test_simulated_figures_say_so(monkeypatch, request):
         for name, figure in drawn(make_session(simulated=simulated)).items():
             assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated, name
             figure.canvas.draw()
+            plt.close(figure)
         html = plots.interactive(np.zeros((640, 3)), make_session(simulated=simulated)).data
         assert ("SIMULATED" in html) == simulated
 
@@ -76,3 +84,17 @@ def test_colours_are_cyclic_distinct_and_not_too_light():
     assert plots.direction_color(0) == plots.direction_color(360)
     rgb = np.array([matplotlib.colors.to_rgb(c) for c in colors])
     assert (rgb @ [0.3, 0.59, 0.11]).max() < 0.7
+
+
+def test_matrices_show_the_score_of_every_pair(session):
+    table = pd.DataFrame(
+        [["NER", a, b, s, "velocity_r2"] for a, b, s in (("A", "A", 0.9), ("A", "B", 0.4), ("A", "B", 0.6))],
+        columns=["method", "from", "to", "ours", "metric"],
+    )
+    texts = [text.get_text() for text in plots.matrices(table, [session]).axes[0].texts]
+    assert texts == ["0.90", "0.50"]  # the mean over seeds; nothing where there is no pair
+
+
+def test_growth_tells_the_slope(session):
+    legend = plots.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]).axes[0].get_legend()
+    assert "n^{2.0}" in legend.get_texts()[0].get_text()

@@ -92,3 +92,63 @@ def test_nothing_half_written(tmp_path):
         results.write_json(tmp_path / "x.json", {"new": object()})
     assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["x.json"]
+
+
+CROSS = PUBLISHED.with_name("published_cross_session.csv")
+CURVED = PUBLISHED.with_name("published_curved_reaches.csv")
+
+
+def transferred(**changes):
+    pair = {"session": "Chewie_20160929", "area": "M1", "monkey": "Chewie", "date": "20160929"}
+    target = {"target": "Chewie_20161007", "target_area": "PMd", "target_monkey": "Chewie"}
+    about = {"target_date": "20161007", "method": "NER", "decoder": "linear", "simulated": False, "seed": 0}
+    record = pair | target | about | dict.fromkeys(results.METRICS, 0.5) | changes
+    return [record | {"form": form} for form in ("published", "standard")]
+
+
+def test_paper_values_across_sessions():
+    table = results.compare_transfer(transferred(), CROSS).set_index(["form", "metric"])
+    assert table.loc[("published", "velocity_r2"), "paper"] == 0.7253
+    assert table.loc[("published", "position_r2"), "paper"] == 0.9346
+    assert table.xs("standard")["paper"].isna().all()
+    assert table["recording"].iloc[0] == "Chewie_20160929 M1 → Chewie_20161007 PMd"
+    wide = results.compare_transfer(transferred(method="CEBRA-16", decoder="kNN"), CROSS)
+    assert wide.query("form == 'published'")["paper"].notna().all()
+    assert results.compare_transfer(transferred(method="CEBRA", decoder="kNN"), CROSS)["paper"].isna().all()
+    assert results.compare_transfer(transferred(target_monkey="Mihili"), CROSS)["paper"].isna().all()
+
+
+def test_published_averages_across_sessions_are_the_papers():
+    """64 %, 88 % (not rounded up), 90 % are the averages of the ninety pairs of Figure 5."""
+    table = pd.read_csv(CROSS).query("figure == 5 and method == 'NER' and decoder == 'linear'")
+    pairs = table[table["source_date"] != table["target_date"]]
+    assert len(pairs) == 90
+    means = pairs[["velocity_r2_swapped", "position_r2", "direction_accuracy_peak"]].mean()
+    assert means.tolist() == pytest.approx([0.64, 0.88, 0.90], abs=0.01)
+
+
+def test_paper_values_of_curved_reaches():
+    record = {"session": "MC_Maze curve-up-down 31 38", "area": "M1+PMd", "method": "NER", "split": "train"}
+    record |= {"form": "published", "decoder": "linear", "simulated": False} | dict.fromkeys(
+        results.METRICS, 0.5
+    )
+    table = results.compare_curved([record, record | {"method": "CEBRA-velocity"}], CURVED)
+    values = table.set_index(["method", "metric"])["paper"]
+    assert values["NER", "velocity_r2"] == 0.8666 and values["CEBRA-velocity", "position_r2"] == 0.9346
+    assert np.isnan(values["NER", "direction_accuracy"])
+    assert table["recording"].iloc[0] == "curve-up-down, types 31 38"
+
+
+@pytest.mark.parametrize("compare", [results.compare_transfer, results.compare_curved])
+def test_no_paper_value_stands_beside_a_simulated_score(compare):
+    path = CROSS if compare is results.compare_transfer else CURVED
+    records = transferred(simulated=True, session="SimMaze curve-up-down 31 38", split="train")
+    assert compare(records, path)["paper"].isna().all()
+
+
+def test_verdicts_tell_where_they_come_from(session, tmp_path):
+    row = results.claim("c", [session], "m", [0.5], at_least=0)
+    options = {"sessions": [session], "profile": "fast", "seeds": [3]}
+    told = results.verdicts(results.write_results(tmp_path / "r.json", headline=[row], **options))
+    assert told.startswith("- c, m: 0.500; **holds (≥ 0)**.")
+    assert "*Recorded data, 1 recordings; profile fast; seeds 3; nerlib" in told

@@ -1,6 +1,6 @@
 """The figures of the book. Every figure made from simulated sessions says so."""
 
-from nerlib.plots.scores import accuracy, consistency, matrices, methods, scores
+from nerlib.plots.scores import accuracy, consistency, growth, matrices, methods, scores
 from nerlib.plots.sessions import (
     decoded,
     decoded_against_true,
@@ -20,6 +20,7 @@ __all__ = [
     "direction_color",
     "distances",
     "gallery",
+    "growth",
     "interactive",
     "loss_curve",
     "matrices",

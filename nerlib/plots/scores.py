@@ -163,3 +163,21 @@ def consistency(table, sessions):
     right.invert_yaxis()
     sns.despine(figure)
     return mark(figure, sessions)
+
+
+def growth(curves, sessions=()):
+    """Seconds over size, both logarithmic, one line a curve and its slope in the legend.
+
+    Parameters
+    ----------
+    curves : dict, name -> (sizes, seconds)
+    sessions : list of Session that the data come from
+    """
+    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    for (name, (sizes, seconds)), color in zip(curves.items(), sns.color_palette("colorblind"), strict=False):
+        slope = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+        axes.loglog(sizes, seconds, "o-", color=color, label=f"{name}, grows as $n^{{{slope:.1f}}}$")
+    axes.set(xlabel="points in the batch, n", ylabel="seconds")
+    axes.legend(frameon=False, fontsize=9)
+    sns.despine(figure)
+    return mark(figure, sessions)

@@ -1,11 +1,18 @@
 """CEBRA against the package of its authors: the loss term by term, a trained model by its scores."""
 
+import os
+from pathlib import Path
+
+import cebra
 import numpy as np
 import pytest
 import torch
 from cebra.models.criterions import FixedCosineInfoNCE
+from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import check_estimator
 
+from nerlib import data
+from nerlib.decoders import LinearDecoder
 from nerlib.losses import infonce_loss
 from nerlib.models import CEBRA
 
@@ -70,3 +77,37 @@ def test_sees_only_the_columns_it_is_given(session):
     assert not np.array_equal(first, second)
     with pytest.raises(ValueError, match=r"label_columns is \(3,\); the labels have 3 columns"):
         CEBRA(**QUICK, label_columns=(3,)).fit(session.rates, session.labels, session.trial)
+
+
+def test_trained_on_a_recording_it_scores_as_the_package_does():
+    """Same network, same first weights, own batches: held-out scores over three seeds within 0.03."""
+    folder = os.environ.get("NERLIB_DATA", Path(__file__).parents[3] / "shared" / "data")
+    if not Path(folder, "perich").is_dir():
+        pytest.skip("recorded sessions are absent; set NERLIB_DATA to their folder")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NERLIB_DATA", str(folder))
+        train, test = data.load_session("Chewie_20161007", "M1").split()
+    same = {"learning_rate": 1e-3, "temperature": 1.0, "batch_size": 512, "device": "cpu"}
+    scores, losses = [], []
+    for seed in range(3):
+        ours = CEBRA(max_iter=600, schedule="constant", label_columns=(0, 1), random_state=seed, **same)
+        ours.fit(train.rates, train.labels)
+        theirs = cebra.CEBRA(
+            model_architecture="offset1-model", num_hidden_units=32, output_dimension=3, max_iterations=600,
+            distance="cosine", conditional="time_delta", time_offsets=1, **same,
+        )  # fmt: skip
+        torch.manual_seed(int(check_random_state(seed).randint(np.iinfo(np.int32).max, size=2)[1]))
+        theirs.fit(train.rates.astype(np.float32), train.velocity.astype(np.float32))
+        losses.append([ours.loss_curve_[-50:].mean(), float(theirs.state_dict_["loss"][-50:].mean())])
+        scores.append([held_out(ours.transform, train, test), held_out(theirs.transform, train, test)])
+    ours, theirs = np.mean(scores, axis=0)
+    assert ours == pytest.approx(theirs, abs=0.03)
+    assert np.diff(losses, axis=1) == pytest.approx(0, abs=0.01)
+    assert theirs[0] > 0.5  # velocity: the package has learnt something to be compared with
+
+
+def held_out(transform, train, test):
+    """Velocity and position, standard form, of a linear decoder."""
+    embedded = [transform(half.rates.astype(np.float32)) for half in (train, test)]
+    score = LinearDecoder().fit(embedded[0], train).score(embedded[1], test)["standard"]
+    return [score["velocity_r2"], score["position_r2"]]

@@ -1,0 +1,275 @@
+"""How fast the library is, always beside something else in the same run; nothing here is a test.
+
+    python benchmarks/speed.py [--only NAME ...] [--write]
+
+Prints a table. --write keeps it in book/reference/speed.json, which the README and the chapter on cost quote.
+Run it on an otherwise idle machine: every ratio is taken from runs that alternate, medians on both sides.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import nerlib
+from nerlib import losses
+from nerlib.results import versions, write_json
+
+RESULTS = Path(__file__).resolve().parent.parent / "book" / "reference" / "speed.json"
+TODAY = datetime.now(UTC).strftime("%Y-%m-%d")
+ROWS = []
+
+
+def row(what, value, unit, goal, holds, **more):
+    """One line of the table, printed at once."""
+    ROWS.append(
+        {
+            "what": what,
+            "value": value,
+            "unit": unit,
+            "goal": goal,
+            "holds": bool(holds),
+            "date": TODAY,
+            **more,
+        }
+    )
+    print(f"{'holds ' if holds else 'MISSED'}  {what}: {value:.3g} {unit} (goal {goal})", flush=True)
+
+
+def seconds(task, repeats, warm=1):
+    """Median over repeats, after some that do not count."""
+    times = []
+    for _ in range(warm + repeats):
+        start = time.perf_counter()
+        task()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[warm:]))
+
+
+def alternate(tasks, repeats):
+    """Median seconds of each task, all of them in turn, so that what the machine does meanwhile hits all."""
+    times = [[] for _ in tasks]
+    for _ in range(repeats + 1):
+        for task, taken in zip(tasks, times, strict=True):
+            start = time.perf_counter()
+            task()
+            taken.append(time.perf_counter() - start)
+    return [float(np.median(taken[1:])) for taken in times]
+
+
+@contextmanager
+def peak_memory():
+    """A list that holds, afterwards, by how many bytes the process grew at most (Linux)."""
+
+    def status(field):
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith(field))
+
+    found = []
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    yield found
+    found.append(max(0, status("VmHWM") - before))
+
+
+def batch(n_labels, n_neurons=100, seed=0):
+    """Points on the sphere, two a label, as in training, and the labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.column_stack([rng.normal(0, 150, (n_labels, 2)), 45.0 * rng.integers(0, 8, n_labels)])
+    points = torch.nn.functional.normalize(torch.as_tensor(rng.normal(size=(2 * n_labels, 3)))).float()
+    return points.requires_grad_(), torch.as_tensor(labels, dtype=torch.float32)
+
+
+def loop_form(points, distances):
+    """The formula with a loop over the columns j, as one would write it down: O(n²) work for each."""
+    similarity = -torch.cdist(points, points)
+    near = similarity.exp()
+    others = ~torch.eye(len(points), dtype=bool)
+    total = 0.0
+    for j in range(len(points)):
+        farther = (distances >= distances[:, j : j + 1]) & others
+        log_ratio = similarity[:, j] - (near * farther).sum(dim=1).log()
+        total = total - log_ratio[others[:, j]].sum()
+    return total / (len(points) * (len(points) - 1))
+
+
+def fast_form(points, labels):
+    losses.rank_loss(points, losses.order_labels(labels)).backward()
+
+
+def loss_against_the_loop():
+    points, labels = batch(512)
+    distances = losses.label_distances(torch.cat([labels, labels]))
+    loop = loop_form(points, distances)
+    loop.backward()
+    slow_gradient, points.grad = points.grad, None
+    fast = losses.rank_loss(points, losses.order_labels(labels))
+    fast.backward()
+    assert abs(loop.item() - fast.item()) < 1e-4 and torch.allclose(points.grad, slow_gradient, atol=1e-7)
+    del loop, fast
+    with peak_memory() as fast_bytes:
+        quick = seconds(lambda: fast_form(points, labels), 50)
+    with peak_memory() as slow_bytes:
+        slow = seconds(lambda: loop_form(points, distances).backward(), 1)
+    ratio = slow / quick
+    row("loss and gradient, n = 1024, against the loop form", ratio, "× faster", "≥ 3000", ratio >= 3000,
+        seconds=quick, loop_seconds=slow, loop_bytes=slow_bytes[0])  # fmt: skip
+    grown = fast_bytes[0] / 1e6
+    row("the same, memory beyond input and output", grown, "MB", "≤ 50", grown <= 50)
+
+
+def loss_over_n():
+    sizes = [256, 512, 1024, 2048, 4096]
+    data = [batch(n // 2) for n in sizes]
+    times = alternate([lambda b=b: fast_form(*b) for b in data], 9)
+    exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+    row("loss over n from 256 to 4096: exponent of n", exponent, "", "≤ 2.1", exponent <= 2.1,
+        sizes=sizes, seconds=times)  # fmt: skip
+    points, labels = batch(4096)
+    with peak_memory() as grown:
+        fast_form(points, labels)
+    row("loss and gradient, n = 8192, memory", grown[0] / 1e9, "GB", "≤ 2", grown[0] <= 2e9)
+
+
+def session_like(n_bins, n_neurons, seed=0):
+    rng = np.random.default_rng(seed)
+    rates = rng.random((n_bins, n_neurons), dtype=np.float32)
+    velocity = 150 * np.sin(np.arange(n_bins)[:, None] * [0.13, 0.29] + rng.random((n_bins, 2)))
+    return rates, np.column_stack([velocity, 45.0 * (np.arange(n_bins) // 40 % 8)])
+
+
+def fit_seconds(make, data, steps):
+    """Seconds a step: the difference of two runs, so that the start does not count."""
+    times = []
+    for n in steps:
+        model = make(n)
+        start = time.perf_counter()
+        model.fit(*data)
+        times.append(time.perf_counter() - start)
+    return (times[1] - times[0]) / (steps[1] - steps[0])
+
+
+def step_against_cebra():
+    import cebra
+
+    rates, labels = session_like(6_000, 70)
+    labels = labels.astype(np.float32)
+
+    def theirs(n):
+        return cebra.CEBRA(
+            model_architecture="offset1-model", num_hidden_units=32, output_dimension=3, batch_size=512,
+            learning_rate=1e-4, temperature=1.0, max_iterations=n, distance="cosine", time_offsets=1,
+            conditional="time_delta", device="cpu",
+        )  # fmt: skip
+
+    def ours(n):
+        return nerlib.NER(max_iter=n, random_state=0)
+
+    times = [[fit_seconds(make, (rates, labels), (50, 250)) for make in (ours, theirs)] for _ in range(5)]
+    mine, other = np.median(times, axis=0)
+    row("whole NER training step against the step of the cebra package", mine / other, "×", "≤ 0.4",
+        mine / other <= 0.4, seconds=mine, cebra_seconds=other)  # fmt: skip
+
+
+def step_over_bins():
+    sizes = (10_000, 10_000_000)
+    data = [session_like(n, 10) for n in sizes]
+
+    def make(n):
+        return nerlib.NER(max_iter=n, random_state=0)
+
+    times = np.median([[fit_seconds(make, d, (64, 448)) for d in data] for _ in range(3)], axis=0)
+    ratio = times[1] / times[0]
+    row("step, session of 10⁷ against 10⁴ bins", ratio, "×", "≤ 1.3", ratio <= 1.3, seconds=times.tolist())
+
+
+def transform():
+    rates, labels = session_like(1_000_000, 100)
+    model = nerlib.NER(max_iter=5, random_state=0).fit(rates[:5000], labels[:5000])
+    rate = len(rates) / seconds(lambda: model.transform(rates), 5)
+    row("transform, 10⁶ bins × 100 neurons", rate / 1e6, "million bins/s", "≥ 2", rate >= 2e6)
+    one = 1e6 * seconds(lambda: model.transform(rates[:1]), 2000, warm=100)
+    row("transform, one bin", one, "µs", "≤ 100", one <= 100)
+
+
+def importing():
+    code = "import torch, numpy, time; t = time.perf_counter(); import nerlib; print(time.perf_counter() - t)"
+    done = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True) for _ in range(5)]
+    taken = float(np.median([float(run.stdout) for run in done]))
+    row("import nerlib, beyond torch and numpy", taken, "s", "≤ 0.3", taken <= 0.3)
+
+
+def recordings():
+    """Profile `fast`: one recording; and all of them, three seeds, against one at the published settings."""
+    from nerlib import data, experiments
+
+    sessions, _ = data.open_sessions("recorded")
+    longest = max(sessions, key=lambda s: len(s.trial))
+    train = longest.split()[0]
+    model = nerlib.make_method("NER", "fast", random_state=42)
+    taken = seconds(lambda: model.fit(train.rates, train.labels, train.trial), 2)
+    row(
+        f"profile fast, the longest recording ({longest.name} {longest.area})",
+        taken,
+        "s",
+        "≤ 10",
+        taken <= 10,
+    )
+    start = time.perf_counter()
+    nerlib.make_method("NER", "paper", random_state=42).fit(train.rates, train.labels, train.trial)
+    one = time.perf_counter() - start
+    start = time.perf_counter()
+    experiments.embed(sessions, ["NER"], [42, 43, 44], profile="fast", verbose=False)
+    every = time.perf_counter() - start
+    row(f"all {len(sessions)} recordings × 3 seeds, fast, against one at the published settings", every / one,
+        "×", "≤ 1", every <= one, seconds=every, one_seconds=one)  # fmt: skip
+
+
+PARTS = {f.__name__: f for f in (loss_against_the_loop, loss_over_n, step_against_cebra, step_over_bins,
+                                 transform, importing, recordings)}  # fmt: skip
+
+
+def processor():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--write", action="store_true", help=f"keep the table in {RESULTS.name}")
+    given = parser.parse_args()
+    for name in given.only:
+        PARTS[name]()
+    machine = {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "gpu": torch.cuda.is_available(),
+    }
+    content = {
+        "machine": machine,
+        "versions": versions(),
+        "date": TODAY,
+        "rows": ROWS,
+    }
+    print(json.dumps(machine))
+    if given.write:
+        if RESULTS.is_file():  # parts that were not run again stay
+            fresh = {r["what"] for r in ROWS}
+            old = json.loads(RESULTS.read_text())["rows"]
+            content["rows"] = [r for r in old if r["what"] not in fresh] + ROWS
+        write_json(RESULTS, content)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The outputs that the chapters carry: they are those of one recorded run, and fit the code beside them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from published import RESULTS, bare, code_digest, read_published
+from results import BookError
+from run import read_toc
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+CHAPTERS = read_toc(BOOK)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
+def test_outputs_are_those_of_this_code(chapter):
+    notebook = nbformat.read(chapter, as_version=4)
+    assert notebook.metadata["nerlib"]["code"] == code_digest(chapter), "run `make publish-run`"
+    origin = notebook.metadata["nerlib"]["provenance"]
+    assert (
+        origin["profile"] in ("fast", "paper")
+        and origin["versions"]
+        and origin["sessions"]
+        and origin["date"]
+    )
+    assert origin["data"] == "recorded" or all("Sim" in name for name in origin["sessions"])
+    assert any(cell.get("outputs") for cell in notebook.cells)
+    told = [output.get("output_type") for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not {"stream", "error"} & set(told)
+    assert chapter.stat().st_size <= 1.5e6
+    assert str(Path.home()) not in chapter.read_text() and "/tmp/" not in chapter.read_text()
+
+
+def test_front_page_has_what_the_chapters_found():
+    results = read_published(BOOK, CHAPTERS)
+    assert [result["chapter"] for result in results] == [chapter.stem for chapter in CHAPTERS]
+    simulated = [r for result in results for r in result["headline"] if r["verdict"] == "simulated"]
+    assert all(row["paper"] is None for row in simulated)
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return Path(shutil.copytree(BOOK, tmp_path / "book"))
+
+
+def test_changed_code_or_provenance_is_noticed_and_prose_is_free(copy):
+    chapters = read_toc(copy)
+    notebook = nbformat.read(chapters[0], as_version=4)
+    notebook.cells[0].source += "\n\nMore prose."
+    nbformat.write(notebook, chapters[0])
+    read_published(copy, chapters)
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source += "\n# more code"
+    nbformat.write(notebook, chapters[0])
+    with pytest.raises(BookError, match="outputs come from other code"):
+        read_published(copy, chapters)
+    shutil.copy(BOOK / chapters[0].name, chapters[0])
+    results = json.loads((copy / RESULTS).read_text())
+    results[1]["provenance"]["date"] = "1999-01-01"
+    (copy / RESULTS).write_text(json.dumps(results))
+    with pytest.raises(BookError, match="outputs come from other provenance"):
+        read_published(copy, chapters)
+    (copy / RESULTS).unlink()
+    with pytest.raises(BookError, match="make publish-run"):
+        read_published(copy, chapters)
+
+
+def test_bare_chapters_have_no_outputs():
+    notebook = bare(CHAPTERS[1])
+    assert "nerlib" not in notebook.metadata
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+def test_read_builds_the_pages_and_runs_nothing(tmp_path):
+    command = [sys.executable, BOOK / "run.py", "--read", "--output", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    front = (tmp_path / "html" / "index.html").read_text()
+    assert "Recorded data" in front and "make publish-run" in front
+    pages = [(tmp_path / "html" / f"{chapter.stem}.html").read_text() for chapter in CHAPTERS]
+    assert all("cell_output" in page for page in pages)
