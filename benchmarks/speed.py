@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py [--only NAME ...] [--write]
 
-Prints a table. --write keeps it in book/reference/speed.json, which the README and the chapter on cost quote.
+Prints a table. --write keeps it in the README and in book/reference/speed.json, which chapter 9 quotes.
 Run it on an otherwise idle machine: every ratio is taken from runs that alternate, medians on both sides.
 """
 
@@ -24,6 +24,7 @@ import nerlib
 from nerlib import losses
 from nerlib.results import versions, write_json
 
+README = Path(__file__).resolve().parent.parent / "README.md"
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "reference" / "speed.json"
 TODAY = datetime.now(UTC).strftime("%Y-%m-%d")
 ROWS = []
@@ -244,6 +245,30 @@ def processor():
     return names[0] if names else platform.processor()
 
 
+def table(content):
+    """The rows in Markdown, and what they were measured on."""
+    lines = ["| | measured | goal | |", "|---|---|---|---|"]
+    lines += [
+        f"| {r['what']} | {r['value']:.3g} {r['unit']} | {r['goal']} | {'' if r['holds'] else 'missed'} |"
+        for r in content["rows"]
+    ]
+    machine, version = content["machine"], content["versions"]
+    lines += [
+        "",
+        f"{machine['cores']} cores, {machine['processor']}; {content['date']}, torch {version['torch']}, "
+        f"numpy {version['numpy']}, numba {version['numba']}.",
+    ]
+    return "\n".join(lines)
+
+
+def quote(content):
+    """Put the table into the README."""
+    text = README.read_text()
+    before, rest = text.split("-->\n", 1)
+    after = rest[rest.index("<!-- /speed") :]
+    README.write_text(f"{before}-->\n{table(content)}\n{after}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
@@ -269,6 +294,7 @@ def main():
             old = json.loads(RESULTS.read_text())["rows"]
             content["rows"] = [r for r in old if r["what"] not in fresh] + ROWS
         write_json(RESULTS, content)
+        quote(content)
 
 
 if __name__ == "__main__":

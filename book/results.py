@@ -65,10 +65,6 @@ def check_results(path, data, profile):
             continue  # a recording may not be to be had; what stands in for it is marked in every row
         if found != value:
             refuse(f"{key} is {found!r}; expected {value!r}")
-    if results["provenance"]["data"] == "simulated" and any(
-        r["paper"] is not None for r in results["headline"]
-    ):
-        refuse("it has a value of the paper beside simulated data")
     try:
         datetime.fromisoformat(results["provenance"]["date"])
     except ValueError:
@@ -88,6 +84,9 @@ def headline_rows(results, data):
         value, unit = (seconds, "s") if seconds < 120 else (seconds / 60, "min")
         return f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
 
+    def without_paper(row):
+        return row | {"paper": None, "tolerance": None}
+
     columns = ["Claim", "Sessions", "Metric", "Paper", "Ours", "Tolerance", "Verdict", "CPU time"]
     rows = [
         [
@@ -102,7 +101,9 @@ def headline_rows(results, data):
             duration(row["seconds"]),
         ]
         for result in results
-        for row in result["headline"]
+        for row in map(
+            without_paper if result["provenance"]["data"] == "simulated" else dict, result["headline"]
+        )
     ]
     if data == "simulated":
         shown = [i for i, name in enumerate(columns) if name not in ("Paper", "Tolerance")]

@@ -78,7 +78,8 @@ def open_maze(data, *, n_trials=420, seed=0):
 
     Returns
     -------
-    dict, (task, trial types) of `GROUPS` -> Session
+    groups : dict, (task, trial types) of `GROUPS` -> Session
+    versions : int array, by trial id: 0 where the trial was straight, 1 and 2 where it was curved
     reason : str, why the recording is not there; empty otherwise
 
     Raises
@@ -94,29 +95,29 @@ def open_maze(data, *, n_trials=420, seed=0):
     reason = ""
     if data == "recorded":
         try:
-            return _groups(fetch("MC_Maze"), "MC_Maze"), ""
+            return *_groups(fetch("MC_Maze"), "MC_Maze"), ""
         except Unavailable as error:
             reason = str(error)
     with tempfile.TemporaryDirectory(prefix="nerlib-") as folder:
         path = Path(folder) / "maze.nwb"
         write_simulated(path, seed, "M1", n_trials=n_trials, task="maze")
-        return _groups(path, "SimMaze"), reason
+        return *_groups(path, "SimMaze"), reason
 
 
 def _groups(path, name):
     session = read_maze(path, name=name)
     with open_nwb(path) as nwb:
         kinds, versions = (
-            np.asarray(trial_column(nwb, column))[session.trial[session.trial_starts]]
-            for column in ("trial_type", "trial_version")
+            np.asarray(trial_column(nwb, column), int) for column in ("trial_type", "trial_version")
         )
-    groups = {}
+    groups, rows = {}, session.trial[session.trial_starts]
     for (task, types), lowest in GROUPS.items():
-        chosen = np.isin(kinds, [int(kind) for kind in types.split()]) & (versions >= lowest)
+        wanted = np.isin(kinds, [int(kind) for kind in types.split()]) & (versions >= lowest)
+        chosen = wanted[rows]
         if chosen.sum() < 5:
             raise DataError(f"{path} has {chosen.sum()} trials of the types {types}; expected 5 at least")
         groups[task, types] = replace(session.select(chosen), name=f"{name} {task} {types}")
-    return groups
+    return groups, versions
 
 
 def read_maze_rates(path):

@@ -130,9 +130,10 @@ def test_the_recorded_file_has_no_behaviour(recorded_file):
 
 
 def test_groups_of_the_paper_from_the_simulator():
-    groups, reason = open_maze("simulated", n_trials=200)
+    groups, versions, reason = open_maze("simulated", n_trials=200)
     assert not reason and list(groups) == list(GROUPS)
     assert all(session.simulated and session.n_trials >= 5 for session in groups.values())
+    assert {version for s in groups.values() for version in versions[s.trial]} == {0, 1, 2}
     apart = [groups["curve-straight", kind].n_trials for kind in ("13", "38", "18")]
     assert groups["curve-straight", "13 38 18"].n_trials == sum(apart)
     assert groups["curve-up-down", "34 18"].name == "SimMaze curve-up-down 34 18"
@@ -144,11 +145,12 @@ def test_groups_are_of_the_types_and_versions_asked_for(tmp_path, monkeypatch):
     path = tmp_path / "maze.nwb"
     write_simulated(path, n_trials=160, task="maze")
     monkeypatch.setattr("nerlib.data.registry.fetch", lambda name: path)
-    groups, reason = open_maze("recorded")
+    groups, of_trial, reason = open_maze("recorded")
     with open_nwb(path) as nwb:
         kinds, versions = (trial_column(nwb, name) for name in ("trial_type", "trial_version"))
-    for (_, types), lowest in GROUPS.items():
-        rows = np.unique(groups[_, types].trial)
+    assert of_trial.tolist() == np.asarray(versions).tolist()
+    for (task, types), lowest in GROUPS.items():
+        rows = np.unique(groups[task, types].trial)
         wanted = np.isin(kinds, [int(kind) for kind in types.split()]) & (np.asarray(versions) >= lowest)
         assert not reason and rows.tolist() == np.flatnonzero(wanted).tolist()
 
@@ -158,5 +160,5 @@ def test_the_simulator_stands_in_with_a_reason(monkeypatch, tmp_path):
         raise Unavailable("not to be had")
 
     monkeypatch.setattr("nerlib.data.registry.fetch", absent)
-    groups, reason = open_maze("recorded", n_trials=160)
+    groups, _, reason = open_maze("recorded", n_trials=160)
     assert reason == "not to be had" and all(session.simulated for session in groups.values())
