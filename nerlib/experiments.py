@@ -293,6 +293,12 @@ def _jobs(sessions, methods, seeds):
     ]
 
 
+def _planned(settings, method, seed):
+    """The cache, and the model that is not fitted yet."""
+    others = {name: value for name, value in settings.items() if name != "cache"}
+    return settings["cache"], make_method(method, random_state=seed, **others)
+
+
 class _Fitting(NamedTuple):
     """A task for `_spread`: called in a worker; ``read`` finds what an earlier call has kept, or None."""
 
@@ -302,9 +308,7 @@ class _Fitting(NamedTuple):
         return fit_cell(session, method, seed, **self.settings)
 
     def read(self, session, method, seed):
-        settings = dict(self.settings)
-        cache = settings.pop("cache")
-        model = make_method(method, random_state=seed, **settings)
+        cache, model = _planned(self.settings, method, seed)
         stored = _read_arrays(_embedding_path(cache, session, model)) is not None
         return self(session, method, seed) if stored else None
 
@@ -314,10 +318,8 @@ class _Scoring(NamedTuple):
     settings: dict
 
     def _path(self, session, method, seed):
-        settings = dict(self.settings)
-        cache = settings.pop("cache")
-        model = make_method(method, random_state=seed, **settings)
-        about = [session.digest, method, settings["profile"], model.get_params(), self.decoders]
+        cache, model = _planned(self.settings, method, seed)
+        about = [session.digest, method, self.settings["profile"], model.get_params(), self.decoders]
         return _path(cache, "json", (type(model).__module__, __name__), about)
 
     def __call__(self, *job):
