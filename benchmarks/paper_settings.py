@@ -2,8 +2,8 @@
 
     NERLIB_DATA=... python benchmarks/paper_settings.py
 
-20 000 steps of NER, for every recording, take an hour of two cores with the others; so chapter 3 quotes what
-this writes, book/reference/paper_settings.json. Finished cells are cached: it goes on where it stopped.
+20 000 steps of NER, for every recording, take an hour of two cores with the others; so chapters 3 and 5 quote
+what this writes, book/reference/paper_settings.json. Finished cells are cached: it goes on where it stopped.
 """
 
 from pathlib import Path
@@ -21,6 +21,8 @@ def main():
     recordings = [session for session in recordings if session.monkey == recordings[0].monkey]
     cache = cache_folder() / "cells"
     records = experiments.run(recordings, METHODS, SEEDS, profile="paper", cache=cache)
+    cells = experiments.embed(recordings, ["NER", "CEBRA"], SEEDS, profile="paper", cache=cache)
+    records += experiments.transfer(cells, lambda a, b: a.area == b.area, cache=cache)
     kept = [{key: value for key, value in r.items() if key != "direction_over_time"} for r in records]
     results.write_results(PATH, sessions=recordings, profile="paper", seeds=SEEDS, records=kept)
 
