@@ -12,6 +12,7 @@ import os
 import platform
 import subprocess
 import sys
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,15 +67,34 @@ def alternate(tasks, repeats):
     return [float(np.median(taken[1:])) for taken in times]
 
 
-def grown_memory(task):
-    """By how many bytes a fresh process grows at most in a task of this module (name, n)."""
-    code = (
-        f"import resource, sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import speed; "
-        "speed.torch.set_num_threads(1); peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss; "
-        f"speed.{task[0]}(64); before = peak(); speed.{task[0]}({task[1]}); print(peak() - before)"
-    )
+def resident():
+    """Bytes of memory that this process holds (Linux)."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def grown_memory(task, n):
+    """By how many bytes the process grows at most in ``task(n)``, looked at every millisecond."""
+    task(64)
+    before, seen, done = resident(), [], threading.Event()
+
+    def watch():
+        while not done.wait(0.001):
+            seen.append(resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    task(n)
+    done.set()
+    watcher.join()
+    return max(seen, default=before) - before
+
+
+def in_a_fresh_process(name, n):
+    """`grown_memory` of a task of this module, where nothing was allocated before."""
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import speed; "
+    code += f"print(speed.grown_memory(speed.{name}, {n}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return 1024 * int(done.stdout)
+    return int(done.stdout)
 
 
 def batch(n_labels, n_neurons=100, seed=0):
@@ -125,8 +145,8 @@ def loss_against_the_loop():
     quick = seconds(lambda: fast_form(points, labels), 100, warm=5)
     ratio = slow / quick
     row("loss and gradient, n = 1024, against the loop form", ratio, "× faster", "≥ 3000", ratio >= 3000,
-        seconds=quick, loop_seconds=slow, loop_bytes=grown_memory(("one_loop", 1024)))  # fmt: skip
-    grown = grown_memory(("one_fast", 1024)) / 1e6
+        seconds=quick, loop_seconds=slow, loop_bytes=in_a_fresh_process("one_loop", 1024))  # fmt: skip
+    grown = in_a_fresh_process("one_fast", 1024) / 1e6
     row("the same, memory beyond input and output", grown, "MB", "≤ 50", grown <= 50)
 
 
@@ -137,7 +157,7 @@ def loss_over_n():
     exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
     row("loss over n from 256 to 4096: exponent of n", exponent, "", "≤ 2.1", exponent <= 2.1,
         sizes=sizes, seconds=times)  # fmt: skip
-    grown = grown_memory(("one_fast", 8192))
+    grown = in_a_fresh_process("one_fast", 8192)
     row("loss and gradient, n = 8192, memory", grown / 1e9, "GB", "≤ 2", grown <= 2e9)
 
 
