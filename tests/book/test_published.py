@@ -80,6 +80,6 @@ def test_read_builds_the_pages_and_runs_nothing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     front = (tmp_path / "html" / "index.html").read_text()
-    assert "Recorded data" in front and "make publish-run" in front
+    assert "Recorded data" in front and "publish-run" in front
     pages = [(tmp_path / "html" / f"{chapter.stem}.html").read_text() for chapter in CHAPTERS]
     assert all("cell_output" in page for page in pages)
