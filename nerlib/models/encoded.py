@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral, Real
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ from nerlib.sampling import history
 
 _BLOCK = 8192  # bins a forward pass of transform: what they need stays in a core's cache
 _FEW = 16  # bins that NumPy embeds sooner than torch
+_SEEDING = Lock()
 _SCHEDULES = ("one-cycle", "constant")
 
 
@@ -79,8 +81,7 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         trial = check_trial(trial, len(X))
         device = _device(self.device)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=2)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(seeds[1]))
+        with seeded(int(seeds[1])):
             encoder = Encoder(X.shape[1] * self.window, self.n_components).to(device)
             batches, loss, parameters = self._objective(
                 labels, trial, np.random.default_rng(seeds[0]), device
@@ -254,6 +255,14 @@ def check_trial(trial, n_bins):
             f"got {trial.dtype} of shape {trial.shape}"
         )
     return trial
+
+
+@contextmanager
+def seeded(seed):
+    """First weights come from torch's one generator: borrow it, seeded, and keep other threads out."""
+    with _SEEDING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.functional import gelu, logsigmoid, softplus
 from tqdm import trange
 
-from nerlib.models.encoded import _device, _single_thread, _tensor, check_number, check_trial
+from nerlib.models.encoded import _device, _single_thread, _tensor, check_number, check_trial, seeded
 
 _BLOCK = 8_192  # bins a forward pass of transform
 _FLOATS = [np.float32, np.float64]
@@ -104,8 +104,7 @@ class PiVAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             spread = labels.std(0)
             self.label_centre_, self.label_spread_ = labels.mean(0), np.where(spread > 0, spread, 1)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=2)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(seeds[0]))
+        with seeded(int(seeds[0])):
             model = _Model(X.shape[1], labels.shape[1], self.n_components, self.window)
         self.model_ = model.to(_device(self.device))
         with _single_thread():

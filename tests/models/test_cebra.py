@@ -96,6 +96,7 @@ def test_trained_on_a_recording_it_scores_as_the_package_does():
             model_architecture="offset1-model", num_hidden_units=32, output_dimension=3, max_iterations=600,
             distance="cosine", conditional="time_delta", time_offsets=1, **same,
         )  # fmt: skip
+        np.random.seed(seed)
         torch.manual_seed(int(check_random_state(seed).randint(np.iinfo(np.int32).max, size=2)[1]))
         theirs.fit(train.rates.astype(np.float32), train.velocity.astype(np.float32))
         losses.append([ours.loss_curve_[-50:].mean(), float(theirs.state_dict_["loss"][-50:].mean())])

@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -93,6 +94,19 @@ def test_blocks_do_not_change_the_embedding(data, monkeypatch):
     whole = model.transform(rates, trial)
     monkeypatch.setattr("nerlib.models.encoded._BLOCK", 7)
     assert np.allclose(model.transform(rates, trial), whole, atol=1e-6)
+
+
+def test_fits_in_threads_are_those_of_one_thread(data):
+    """Torch has one generator for all threads; first weights must not be mixed up."""
+    rates, labels, trial = data
+
+    def loss(seed):
+        settings = QUICK | {"random_state": seed, "max_iter": 2}
+        return NER(**settings).fit(rates, labels, trial).loss_curve_.tolist()
+
+    alone = [loss(seed) for seed in range(40)]
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(loss, range(40))) == alone
 
 
 def test_saved_and_loaded_is_the_same(data, tmp_path):
