@@ -5,19 +5,12 @@ decodes and scores cells within their session, `transfer` across sessions and ar
 `concurrent.futures.Executor`; embeddings and scores are cached by their content.
 """
 
-import ast
 import hashlib
-import json
 import os
-import re
-import tempfile
 import time
 import traceback
-import zipfile
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from functools import cache as remember
 from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,17 +18,15 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-import nerlib
+from nerlib._kept import read_arrays, read_records, result_path, write_arrays, write_records
 from nerlib.alignment import align
 from nerlib.decoders import KNNDecoder, LinearDecoder
 from nerlib.metrics import accuracy_over_time
 from nerlib.models import DETERMINISTIC, make_method
-from nerlib.results import versions, write_json
 from nerlib.session import Session
 
 FORMS = ("published", "standard")
 PARTS = ("train", "test")
-_IMPORTED = re.compile(r"^\s*(?:from|import) nerlib(?:\.| import )([\w.]+)", re.MULTILINE)
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
 
 
@@ -72,10 +63,10 @@ def fit_cell(session, method="NER", seed=42, *, profile="fast", cache=None, **ov
     model = make_method(method, profile, random_state=seed, **overrides)
     path = _embedding_path(cache, session, model)
     halves = dict(zip(PARTS, session.split(), strict=True))
-    arrays = _read_arrays(path)
+    arrays = read_arrays(path)
     if arrays is None:
         arrays = _fit(model, halves)
-        _write_arrays(path, arrays)
+        write_arrays(path, arrays)
     about = {
         "session": session.name,
         **{field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")},
@@ -309,7 +300,7 @@ class _Fitting(NamedTuple):
 
     def read(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
-        stored = _read_arrays(_embedding_path(cache, session, model)) is not None
+        stored = read_arrays(_embedding_path(cache, session, model)) is not None
         return self(session, method, seed) if stored else None
 
 
@@ -320,15 +311,15 @@ class _Scoring(NamedTuple):
     def _path(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
         about = [session.digest, method, self.settings["profile"], model.get_params(), self.decoders]
-        return _path(cache, "json", (type(model).__module__, __name__), about)
+        return result_path(cache, "json", (type(model).__module__, __name__), about)
 
     def __call__(self, *job):
         done = records(fit_cell(*job, **self.settings), self.decoders)
-        _write_records(self._path(*job), done)
+        write_records(self._path(*job), done)
         return done
 
     def read(self, *job):
-        return _read_records(self._path(*job))
+        return read_records(self._path(*job))
 
 
 class _Transferring(NamedTuple):
@@ -337,15 +328,15 @@ class _Transferring(NamedTuple):
 
     def _path(self, source, targets):
         about = [[c.about, c.session.digest, _digest_arrays(c)] for c in (source, *targets)]
-        return _path(self.cache, "json", (__name__,), about, self.decoders)
+        return result_path(self.cache, "json", (__name__,), about, self.decoders)
 
     def __call__(self, *job):
         done = transfer_records(*job, self.decoders)
-        _write_records(self._path(*job), done)
+        write_records(self._path(*job), done)
         return done
 
     def read(self, *job):
-        return _read_records(self._path(*job))
+        return read_records(self._path(*job))
 
 
 def _spread(task, jobs, executor, verbose):
@@ -395,94 +386,11 @@ def _limit_threads(threads):
     threadpool_limits(threads)
 
 
-# --- what is kept, and where ----------------------------------------------------------------------
-
-
-def _path(cache, kind, modules, *about):
-    """The file of a result: named by all that the result depends on."""
-    if cache is None:
-        return None
-    code = [_code_digest(module) for module in modules]
-    key = json.dumps([about, code, versions()], sort_keys=True, default=repr)
-    return Path(cache) / f"{hashlib.sha256(key.encode()).hexdigest()}.{kind}"
-
-
-@remember
-def _code_digest(module):
-    sources = _sources(module)
-    return hashlib.sha256("".join(sources[name] for name in sorted(sources)).encode()).hexdigest()
-
-
-def _sources(module):
-    """The code of a module and of all it imports from this library; packages and results.py only pass on."""
-    found, missing = {}, {module, "nerlib.session"}
-    while missing:
-        name = missing.pop()
-        source = Path(nerlib.__file__).parent.joinpath(*name.split(".")[1:]).with_suffix(".py")
-        if name not in found and name != "nerlib.results" and source.is_file():
-            text = source.read_text()
-            found[name] = _without_comments(text)
-            missing |= {f"nerlib.{imported}" for imported in _IMPORTED.findall(text)}
-    return found
-
-
-def _without_comments(source):
-    """The code that runs: without comments, docstrings and layout."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant):
-                body[0].value.value = None
-    return ast.dump(tree)
-
-
 def _embedding_path(cache, session, model):
     about = [session.digest, type(model).__name__, model.get_params()]
-    return _path(cache, "npz", (type(model).__module__,), about)
+    return result_path(cache, "npz", (type(model).__module__,), about)
 
 
 def _digest_arrays(cell):
     arrays = [*cell.standard.values(), *cell.published.values()]
     return hashlib.sha256(b"".join(np.ascontiguousarray(a).data for a in arrays)).hexdigest()
-
-
-def _read_arrays(path):
-    """The arrays of a file, or None when there is none or it is not what was written."""
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            return dict(np.load(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-
-
-def _write_arrays(path, arrays):
-    if path is None:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
-
-
-def _read_records(path):
-    """The records of a file, or None when there is none or it is not what was written."""
-    if path is None:
-        return None
-    try:
-        content = json.loads(path.read_text())
-        return content["records"] if content["key"] == path.stem else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write_records(path, records):
-    if path is not None:
-        write_json(path, {"key": path.stem, "records": records})

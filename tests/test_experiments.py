@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from toy import make_session
 
-from nerlib import data, experiments
+from nerlib import _kept, data, experiments
 from nerlib.results import METRICS
 
 QUICK = {"profile": "quick", "max_iter": 10, "batch_size": 32}
@@ -82,14 +82,14 @@ def test_finished_cells_are_read_and_damaged_ones_done_again(session, threads, t
 
 def test_what_a_cell_rests_on_is_part_of_its_name():
     """The source of the method and of all it imports from the library, and not that of other methods."""
-    source = experiments._sources("nerlib.models.ner")
+    source = _kept.sources("nerlib.models.ner")
     assert {"nerlib.models.ner", "nerlib.models.encoded", "nerlib._sweep", "nerlib.session"} <= source.keys()
     assert not {"nerlib.models.pivae", "nerlib.results", "nerlib.plots"} & source.keys()
     code = "def f(x):\n    '''One.'''\n    return x + 1"
     told = "def f(x):\n    '''Two.'''\n    # more\n    return (x\n    + 1)"
-    assert experiments._without_comments(code) == experiments._without_comments(told)
-    assert experiments._without_comments(code) != experiments._without_comments(code.replace("1", "2"))
-    assert {"nerlib.metrics", "nerlib.alignment"} <= experiments._sources("nerlib.experiments").keys()
+    assert _kept.without_comments(code) == _kept.without_comments(told)
+    assert _kept.without_comments(code) != _kept.without_comments(code.replace("1", "2"))
+    assert {"nerlib.metrics", "nerlib.alignment"} <= _kept.sources("nerlib.experiments").keys()
 
 
 def test_a_cell_that_fails_is_named_and_the_others_go_on(session, threads, tmp_path):
