@@ -193,7 +193,7 @@ def step_against_cebra():
         )  # fmt: skip
 
     def ours(n):
-        return nerlib.NER(max_iter=n, random_state=0)
+        return nerlib.NER(max_iter=n, batch_size=512, random_state=0)
 
     times = [[fit_seconds(make, (rates, labels), (50, 250)) for make in (ours, theirs)] for _ in range(5)]
     mine, other = np.median(times, axis=0)
@@ -206,7 +206,7 @@ def step_over_bins():
     data = [session_like(n, 10) for n in sizes]
 
     def make(n):
-        return nerlib.NER(max_iter=n, random_state=0)
+        return nerlib.NER(max_iter=n, batch_size=512, random_state=0)
 
     times = np.median([[fit_seconds(make, d, (64, 448)) for d in data] for _ in range(3)], axis=0)
     ratio = times[1] / times[0]

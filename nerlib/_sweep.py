@@ -3,7 +3,7 @@
 For row i, with e_k = exp(−r_ik / τ) and the columns ordered by label distance:
 from far to near, Z grows by the e_k of each group of ties, which gives the denominator of all j in it;
 from near to far, A grows by count/Z of each group, which gives ∂L/∂s_ik ∝ e_k A − 1 (SCIENCE, section 3).
-Sums along a row are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients
+Cumulative sums are float64 whatever the embedding's type. Blocks of rows are fixed, and their gradients
 are added in order, so that the result does not depend on the number of threads.
 """
 
@@ -16,6 +16,7 @@ import numba
 import numpy as np
 
 _BLOCK = 128  # rows a task: its two (128, n) buffers stay in the cache of a core
+_LANES = 16  # rows swept side by side, so that their sums, one step after another each, fill vector registers
 
 
 def rank_sweep(points, order, keys, temperature, threads=1):
@@ -44,7 +45,11 @@ def rank_sweep(points, order, keys, temperature, threads=1):
         _distances(coordinates, start, apart)
         np.multiply(apart, points.dtype.type(-1 / temperature), out=near)
         np.exp(near, out=near)
-        return _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradients[task])
+        # Logarithms are dear: take one for as many factors as can neither overflow nor underflow.
+        factors = max(1, int(300 / math.log10(max(n, 1 / near.min()))))
+        return _sweep_rows(
+            coordinates, start, apart, near, order, keys, temperature, factors, gradients[task]
+        )
 
     loss = math.fsum(_spread(block, range(len(starts)), threads))
     pairs = n * (n - 1)
@@ -151,72 +156,76 @@ def _label_distances(columns, periods, weights, start, distances):
 
 
 @numba.njit(nogil=True, cache=True, fastmath={"contract", "reassoc"})
-def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, gradient):
+def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, factors, gradient):
+    """Rows start, start + 1, … in groups of `_LANES`, the logarithm taken of so many ``factors`` at once."""
     d, n = coordinates.shape
     m = order.shape[0]
     copies = n // m
-    of_label = np.empty(m)  # Σ of e over the columns that carry a label
-    z = np.empty(m)  # denominators, then A, in the order of the columns
+    of_label = np.empty(m, apart.dtype)  # Σ of e over the columns that carry a label
+    z = np.ones((m, _LANES))  # denominators, then A, in the order of the columns
+    tie = np.zeros((m, _LANES), np.bool_)  # whether a column is as far as the one before
+    product = np.empty(_LANES)
     slope, pull = np.empty(m, apart.dtype), np.empty(n, apart.dtype)
-    zero, one = pull.dtype.type(0), pull.dtype.type(1)
+    zero, one, count = pull.dtype.type(0), pull.dtype.type(1), pull.dtype.type(copies)
     loss = 0.0
-    for row in range(apart.shape[0]):
-        i = start + row
-        own = i % m
-        columns, distance, e, r = order[own], keys[own], near[row], apart[row]
-        e[i] = zero
-        of_label[:] = e[:m]
-        for copy in range(1, copies):
-            for k in range(m):
-                of_label[k] += e[copy * m + k]
+    for first in range(0, apart.shape[0], _LANES):
+        rows = range(first, min(first + _LANES, apart.shape[0]))
+        for row in rows:
+            i, lane = start + row, row - first
+            columns, distance, e = order[i % m], keys[i % m], near[row]
+            e[i] = zero
+            of_label[:] = e[:m]
+            for copy in range(1, copies):
+                for k in range(m):
+                    of_label[k] += e[copy * m + k]
+            for place in range(m):
+                z[place, lane] = of_label[columns[place]]
+            for place in range(1, m):
+                tie[place, lane] = distance[place] == distance[place - 1]
 
-        total, own_place = 0.0, 0
-        for place in range(m - 1, -1, -1):
-            total += of_label[columns[place]]
-            z[place] = total
-            if columns[place] == own:
-                own_place = place
+        for place in range(m - 2, -1, -1):
+            for lane in range(_LANES):
+                z[place, lane] += z[place + 1, lane]
+        product[:] = z[0]
         for place in range(1, m):
-            if distance[place] == distance[place - 1]:
-                z[place] = z[place - 1]
+            for lane in range(_LANES):
+                z[place, lane] = z[place - 1, lane] if tie[place, lane] else z[place, lane]
+                product[lane] *= z[place, lane]
+            if place % factors == 0:
+                loss += copies * np.log(product[: len(rows)]).sum()
+                product[:] = 1
+        loss += copies * np.log(product[: len(rows)]).sum()
+        loss -= np.log(z[0, : len(rows)]).sum()  # a row, the nearest to itself, is not its own partner
 
-        product = 1.0
-        for place in range(m):  # logarithms are dear: take one for many factors
-            product *= z[place]
-            if not 1e-150 < product < 1e150:
-                loss += copies * math.log(product)
-                product = 1.0
-        loss += copies * math.log(product) - math.log(z[own_place])  # a row is not its own partner
+        z[0] = (copies - 1) / z[0]
+        for place in range(1, m):
+            for lane in range(_LANES):
+                z[place, lane] = z[place - 1, lane] + count / pull.dtype.type(z[place, lane])
+        for place in range(m - 2, -1, -1):
+            for lane in range(_LANES):
+                z[place, lane] = z[place + 1, lane] if tie[place + 1, lane] else z[place, lane]
 
-        own_share = 1.0 / z[own_place]
-        for place in range(m):
-            z[place] = copies / z[place]
-        z[own_place] -= own_share
-        total = 0.0
-        for place in range(m):
-            total += z[place]
-            z[place] = total
-        for place in range(m - 1, -1, -1):
-            if place < m - 1 and distance[place] == distance[place + 1]:
-                z[place] = z[place + 1]
-            slope[columns[place]] = z[place]
-
-        for copy in range(copies):
-            for k in range(m):
-                column = copy * m + k
-                push = e[column] * slope[k] - one
-                pull[column] = push / r[column] if r[column] > zero else zero
-        length = 0.0
-        for k in range(n):
-            length += r[k]
-        loss += length / temperature
-        for axis in range(d):
-            here, own_step = coordinates[axis, i], zero
+        for row in rows:
+            i, lane = start + row, row - first
+            columns, e, r = order[i % m], near[row], apart[row]
+            for place in range(m):
+                slope[columns[place]] = z[place, lane]
+            for copy in range(copies):
+                for k in range(m):
+                    column = copy * m + k
+                    push = e[column] * slope[k] - one
+                    pull[column] = push / r[column] if r[column] > zero else zero
+            length = 0.0
             for k in range(n):
-                step = pull[k] * (here - coordinates[axis, k])
-                own_step -= step
-                gradient[axis, k] += step
-            gradient[axis, i] += own_step
+                length += r[k]
+            loss += length / temperature
+            for axis in range(d):
+                here, own_step = coordinates[axis, i], zero
+                for k in range(n):
+                    step = pull[k] * (here - coordinates[axis, k])
+                    own_step -= step
+                    gradient[axis, k] += step
+                gradient[axis, i] += own_step
     return loss
 
 

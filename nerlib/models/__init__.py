@@ -21,7 +21,7 @@ _LABEL = {"labels": True}
 DETERMINISTIC = ("PCA", "ridge", "ridge, 10 bins")  # no chance in them: one seed is enough
 _MINUTES = ("piVAE", "UMAP", "UMAP-label")  # what even a profile "quick" takes for a session
 METHODS = {
-    "NER": (NER, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
+    "NER": (NER, {"paper": _PAPER | {"batch_size": 512}, "fast": {}, "quick": {"max_iter": 400}}),
     "CEBRA": (CEBRA, {"paper": _PAPER, "fast": {}, "quick": _QUICK}),
     "CEBRA-velocity": (
         CEBRA,

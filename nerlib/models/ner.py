@@ -17,7 +17,8 @@ class NER(EncodedMethod):
     ----------
     n_components : int, dimensions of the embedding
     max_iter : int, training steps (the paper: 20 000, and 5 000 for MC_Maze)
-    batch_size : int, reference bins a step; each comes with its positive, so the loss sees twice as many
+    batch_size : int, reference bins a step (the paper: 512); each comes with its positive, so the loss sees
+        twice as many
     learning_rate : float, Adam's rate, or the peak of the cycle (the paper: 1e-4, constant)
     schedule : "one-cycle" or "constant"
     temperature : float, τ of the loss
@@ -40,8 +41,8 @@ class NER(EncodedMethod):
         self,
         n_components=3,
         *,
-        max_iter=800,
-        batch_size=512,
+        max_iter=1600,
+        batch_size=128,
         learning_rate=3e-3,
         schedule="one-cycle",
         temperature=1.0,
