@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-import os
-from pathlib import Path
 
 import nbformat
 
-from results import BookError
+from results import BookError, write_whole
 
 RESULTS = "published.json"  # beside the chapters: what they found, without the records
 
@@ -52,9 +50,9 @@ def publish(book, chapters, source, results, parameters):
             "parameters": parameters[chapter.stem],
             "provenance": result["provenance"],
         }
-        _write(chapter, nbformat.writes(own) + "\n")
+        write_whole(chapter, nbformat.writes(own) + "\n")
     kept = [{key: result[key] for key in ("chapter", "provenance", "headline")} for result in results]
-    _write(book / RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    write_whole(book / RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_published(book, chapters):
@@ -71,9 +69,3 @@ def read_published(book, chapters):
             if kept.get(key) != now:
                 raise BookError(f"{chapter.name}: its outputs come from other {key}; run `make publish-run`")
     return results
-
-
-def _write(path, text):
-    part = Path(f"{path}.part")
-    part.write_text(text)
-    os.replace(part, path)

@@ -1,6 +1,7 @@
 """What chapters write for the runner, checked, and the headline that is made of it."""
 
 import json
+import os
 from datetime import datetime
 from itertools import zip_longest
 from textwrap import wrap
@@ -152,3 +153,10 @@ def headline_text(columns, rows):
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def write_whole(path, text):
+    """Write `path` so that a crash leaves the old file or the new one, never half of one."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text)
+    os.replace(part, path)

@@ -33,7 +33,7 @@ try:
 
     import nerlib
     from published import bare, publish, read_published
-    from results import BookError, check_results, headline_page, headline_rows, headline_text
+    from results import BookError, check_results, headline_page, headline_rows, headline_text, write_whole
 except ModuleNotFoundError as error:
     sys.exit(f"book/run.py: {error}. Run `make book`, which installs all of it, or use .venv/bin/python.")
 
@@ -160,13 +160,6 @@ def digest_tree(folder, pattern="*"):
     names = [path.relative_to(folder) for path in files]
     kept = [name for name in names if not set(hidden) & set(name.parts)]
     return digest([(name.as_posix(), digest(folder / name)) for name in kept])
-
-
-def write_whole(path, text):
-    """Write `path` so that a crash leaves the old file or the new one, never half of one."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
 
 
 class State:

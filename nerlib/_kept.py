@@ -3,9 +3,7 @@
 import ast
 import hashlib
 import json
-import os
 import re
-import tempfile
 import zipfile
 from functools import cache as remember
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import nerlib
+from nerlib._files import whole_file
 from nerlib.results import versions, write_json
 
 _IMPORTED = re.compile(r"^\s*(?:from|import) nerlib(?:\.| import )([\w.]+)", re.MULTILINE)
@@ -72,14 +71,8 @@ def write_arrays(path, arrays):
     if path is None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    with whole_file(path) as partial, partial.open("wb") as file:
+        np.savez(file, **arrays)
 
 
 def read_records(path):

@@ -62,11 +62,18 @@ class _Decoder:
 
         Any session but the one the decoder was fitted on counts as held out.
 
+        Parameters
+        ----------
+        embedding : array (T, d), or what `predict` made of it
+        session : Session with T bins, the truth
+
         Returns
         -------
         dict: form -> {"velocity_r2", "position_r2", "direction_accuracy"}
         """
-        decoded = self.predict(_check_embedding(embedding, session))
+        decoded = embedding
+        if not isinstance(embedding, Decoded):
+            decoded = self.predict(_check_embedding(embedding, session))
         held_out = session.digest != self._trained_on
         return metrics.score(*decoded, session, held_out=held_out, peak_bin=self.peak_bin_)
 

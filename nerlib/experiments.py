@@ -107,13 +107,14 @@ def records(cell, decoders=("linear",)):
     found = []
     for decoder in _check_decoders(decoders):
         fitted = _fitted_decoders(cell, decoder)
-        found += [
-            {**cell.about, "decoder": decoder, "split": part, "form": form}
-            | _score(fitted[form], getattr(cell, form)[part], half, form)
-            | {"seconds": cell.seconds}
-            for part, half in cell.halves.items()
-            for form in FORMS
-        ]
+        for part, half in cell.halves.items():
+            scored = _score(fitted, {form: getattr(cell, form)[part] for form in FORMS}, half)
+            found += [
+                {**cell.about, "decoder": decoder, "split": part, "form": form}
+                | scored[form]
+                | {"seconds": cell.seconds}
+                for form in FORMS
+            ]
     return found
 
 
@@ -142,10 +143,12 @@ def transfer_records(source, targets, decoders=("linear",)):
         for target, rotation in zip(targets, rotations, strict=True):
             of_target = {"target": target.about["session"]}
             of_target |= {f"target_{field}": target.about[field] for field in ("area", "monkey", "date")}
-            for form in FORMS:
-                turned = getattr(target, form)["test"] @ rotation[form].T
-                scores = _score(fitted[form], turned, target.halves["test"], form)
-                found.append({**source.about, **of_target, "decoder": decoder, "form": form} | scores)
+            turned = {form: getattr(target, form)["test"] @ rotation[form].T for form in FORMS}
+            scored = _score(fitted, turned, target.halves["test"])
+            found += [
+                {**source.about, **of_target, "decoder": decoder, "form": form} | scored[form]
+                for form in FORMS
+            ]
     return found
 
 
@@ -175,10 +178,17 @@ def _fitted_decoders(cell, name):
     return {"published": published, "standard": standard}
 
 
-def _score(decoder, embedding, session, form):
-    """The three scores of one form, and direction over time."""
-    over_time = accuracy_over_time(decoder.predict(embedding).direction, session)
-    return decoder.score(embedding, session)[form] | {"direction_over_time": over_time.round(4).tolist()}
+def _score(decoders, embeddings, session):
+    """form -> its three scores, and direction over time; what is the same in both forms is decoded once."""
+    scored, before = {}, None
+    for form, embedding in embeddings.items():
+        now = decoders[form], embedding
+        if before is None or now[0] is not before[0] or not np.array_equal(now[1], before[1]):
+            decoded = now[0].predict(embedding)
+            both = now[0].score(decoded, session)
+            over_time = accuracy_over_time(decoded.direction, session).round(4).tolist()
+        scored[form], before = both[form] | {"direction_over_time": over_time}, now
+    return scored
 
 
 # --- many of them ---------------------------------------------------------------------------------

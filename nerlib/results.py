@@ -1,9 +1,7 @@
 """What the runs found: beside the paper, in words, and on disk with all that is needed to find it again."""
 
 import json
-import os
 import platform
-import tempfile
 from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 import nerlib
+from nerlib._files import whole_file
 
 METRICS = {
     "velocity_r2": "R² of velocity",
@@ -297,14 +296,8 @@ def write_results(path, *, sessions, profile, seeds, records=(), headline=()):
 def write_json(path, content):
     """Write JSON so that a reader sees the old file or the whole new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    try:
-        with os.fdopen(handle, "w") as file:
-            json.dump(content, file, indent=1, default=_plain)
-        os.replace(partial, path)
-    except BaseException:
-        os.unlink(partial)
-        raise
+    with whole_file(path) as partial, partial.open("w") as file:
+        json.dump(content, file, indent=1, default=_plain)
 
 
 def _plain(value):

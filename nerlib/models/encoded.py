@@ -4,13 +4,10 @@ A method says only how a batch is drawn and what loss it has; see `EncodedMethod
 """
 
 import json
-import os
-import tempfile
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral, Real
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -22,6 +19,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from tqdm import trange
 
+from nerlib._files import whole_file
 from nerlib.encoders import Encoder
 from nerlib.sampling import history
 
@@ -170,7 +168,6 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def save(self, path):
         """Write the fitted model to one safetensors file, atomically; parameters travel as JSON."""
         check_is_fitted(self)
-        path = Path(path)
         tensors = {f"encoder.{k}": v.cpu().contiguous() for k, v in self.encoder_.state_dict().items()}
         tensors["loss_curve"] = torch.from_numpy(self.loss_curve_)
         parameters = self.get_params()
@@ -181,14 +178,8 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             "n_features_in": self.n_features_in_,
             "parameters": parameters,
         }
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".partial")
-        os.close(handle)
-        try:
+        with whole_file(path) as partial:
             save_file(tensors, partial, {"nerlib": json.dumps(header, default=lambda value: value.tolist())})
-            os.replace(partial, path)
-        except BaseException:
-            os.unlink(partial)
-            raise
 
     @classmethod
     def load(cls, path, device="auto"):
