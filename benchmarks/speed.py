@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 import nerlib
@@ -255,8 +256,29 @@ def recordings():
         "×", "≤ 1", every <= one, seconds=every, one_seconds=one)  # fmt: skip
 
 
+def profiles():
+    """Held-out R² of `fast`, means over three seeds, less that of the published settings, one seed."""
+    from nerlib import data, experiments
+
+    sessions, _ = data.open_sessions("recorded")
+    fast = experiments.run(sessions, ["NER"], [42, 43, 44], profile="fast", verbose=False)
+    paper = json.loads((RESULTS.parent / "paper_settings.json").read_text())["records"]
+    metrics = ["velocity_r2", "position_r2"]
+    asked = {"method": "NER", "split": "test", "form": "standard", "decoder": "linear"}
+    means = []
+    for records in (fast, paper):
+        table = pd.DataFrame([r for r in records if asked.items() <= r.items()])
+        means.append(table.groupby(["session", "area"])[metrics].mean())
+    more = means[0] - means[1]
+    assert len(more) == len(sessions) and more.notna().all(axis=None)
+    row(f"held-out R² of fast less that of paper, the worst of {len(sessions)} recordings",
+        more.min(axis=None), "", "≥ −0.01", more.min(axis=None) >= -0.01,
+        mean=more.mean().to_dict(),
+        recordings={" ".join(name): values for name, values in more.to_dict("index").items()})  # fmt: skip
+
+
 PARTS = {f.__name__: f for f in (loss_against_the_loop, loss_over_n, step_against_cebra, step_over_bins,
-                                 transform, importing, recordings)}  # fmt: skip
+                                 transform, importing, recordings, profiles)}  # fmt: skip
 
 
 def processor():
