@@ -111,7 +111,7 @@ def matrices(table, sessions, *, vmin=0.0):
     """
     shown = list(table["method"].unique())
     order = sorted({*table["from"], *table["to"]})
-    columns = min(3, len(shown))
+    columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
     side = 1.1 + 0.42 * max(len(order), 4)
     figure, panels = plt.subplots(
@@ -131,7 +131,8 @@ def matrices(table, sessions, *, vmin=0.0):
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     figure.supxlabel("decoded session", fontsize=9)
-    figure.supylabel("session of the decoder", fontsize=9)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("session of the decoder", fontsize=9)
     scale = plt.cm.ScalarMappable(plt.Normalize(vmin, 1), "mako")
     figure.colorbar(scale, ax=panels, shrink=0.6, label=METRICS[table["metric"].iloc[0]])
     return mark(figure, sessions)
