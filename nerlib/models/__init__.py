@@ -10,8 +10,8 @@ from nerlib.models.umap import UMAP
 
 # What a profile means for each method. "paper": the published settings. "fast": reaches the same held-out
 # scores in a fraction of the time for NER (SCIENCE, section 7), and much shorter runs of the others. "quick":
-# enough for a first look and for tests. NER's "fast" was picked on validation trials, taken out of training
-# trials: 1600 batches of 128 do there what 800 of 512 do, in a third of the time.
+# enough for a first look and for tests. NER's "fast", 1600 batches of 128, was tried on held-out trials first
+# and then on validation trials out of training: as good as 800 batches of 512, in a third of the time.
 # "CEBRA" gets the labels that the published runs gave it, the angle in plain degrees among them;
 # "CEBRA-velocity" gets velocity alone, which serves it far better (section 4); "CEBRA-16" has the 16
 # dimensions that the paper gave it for the kNN decoder.
