@@ -5,7 +5,7 @@
 Prints a table. --write keeps it in the README and in book/reference/speed.json, which chapter 9 quotes.
 Run it on an otherwise idle machine: every ratio is taken from runs that alternate, medians on both sides.
 Each part has a process of its own: after a part that left much memory behind, the same training step of the
-cebra package takes two thirds of its time.
+cebra package takes less time.
 """
 
 import argparse
@@ -94,12 +94,10 @@ def grown_memory(task, n):
     return max(seen, default=before) - before
 
 
-def in_a_fresh_process(name, n):
-    """`grown_memory` of a task of this module, where nothing was allocated before."""
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import speed; "
-    code += f"print(speed.grown_memory(speed.{name}, {n}))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+def in_a_fresh_process(task, *arguments):
+    """What a function of this module returns, called where nothing was allocated before."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        return fresh.submit(task, *arguments).result()
 
 
 def batch(n_labels, n_neurons=100, seed=0):
@@ -149,9 +147,10 @@ def loss_against_the_loop():
     slow = seconds(lambda: loop_form(points, distances).backward(), 2)
     quick = seconds(lambda: fast_form(points, labels), 100, warm=5)
     ratio = slow / quick
+    loop_bytes = in_a_fresh_process(grown_memory, one_loop, 1024)
     row("loss and gradient, n = 1024, against the loop form", ratio, "× faster", "≥ 3000", ratio >= 3000,
-        seconds=quick, loop_seconds=slow, loop_bytes=in_a_fresh_process("one_loop", 1024))  # fmt: skip
-    grown = in_a_fresh_process("one_fast", 1024) / 1e6
+        seconds=quick, loop_seconds=slow, loop_bytes=loop_bytes)  # fmt: skip
+    grown = in_a_fresh_process(grown_memory, one_fast, 1024) / 1e6
     row("the same, memory beyond input and output", grown, "MB", "≤ 50", grown <= 50)
 
 
@@ -162,7 +161,7 @@ def loss_over_n():
     exponent = float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
     row("loss over n from 256 to 4096: exponent of n", exponent, "", "≤ 2.1", exponent <= 2.1,
         sizes=sizes, seconds=times)  # fmt: skip
-    grown = in_a_fresh_process("one_fast", 8192)
+    grown = in_a_fresh_process(grown_memory, one_fast, 8192)
     row("loss and gradient, n = 8192, memory", grown / 1e9, "GB", "≤ 2", grown <= 2e9)
 
 
@@ -328,8 +327,7 @@ def main():
     given = parser.parse_args()
     rows = []
     for name in given.only:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
-            rows += fresh.submit(measured, name).result()
+        rows += in_a_fresh_process(measured, name)
     machine = {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)),

@@ -1,12 +1,12 @@
 """What chapters write for the runner, checked, and the headline that is made of it."""
 
 import json
-import os
 from datetime import datetime
 from itertools import zip_longest
 from textwrap import wrap
 
 from nerlib import __version__
+from nerlib._files import whole_file
 
 NUMBER = (int, float, type(None))
 HEADLINE = {
@@ -157,6 +157,5 @@ def headline_text(columns, rows):
 
 def write_whole(path, text):
     """Write `path` so that a crash leaves the old file or the new one, never half of one."""
-    part = path.with_name(f"{path.name}.part")
-    part.write_text(text)
-    os.replace(part, path)
+    with whole_file(path) as partial:
+        partial.write_text(text)

@@ -115,6 +115,13 @@ def test_wide_embeddings_take_the_path_that_cannot_overflow():
     assert loss.item() == pytest.approx(PATHS["sorted"](z, label_distances(labels), 1e-4).item(), rel=1e-9)
 
 
+def test_how_far_a_label_is_from_itself_does_not_matter():
+    z, labels = batch(24, "different")
+    distances = label_distances(labels)
+    odd = distances + torch.diag(torch.rand(len(distances), dtype=distances.dtype) * distances.max())
+    assert rank_loss(z, odd).item() == pytest.approx(rank_loss(z, distances).item(), rel=1e-12)
+
+
 def test_paired_rows_share_one_sort():
     z, labels = batch(30, "ties")
     twice = torch.cat([z, z.detach() + 0.1 * torch.ones_like(z)])
