@@ -168,12 +168,12 @@ def rank_loss(embedding, labels, *, temperature=1.0, threads=None):
         raise ValueError(f"{n} rows of the embedding cannot carry {m} labels; need n >= 2, a multiple of m")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    own_first = is_sorted or not labels.diagonal().any()  # the sweep relies on it: no label is nearer
-    if embedding.device.type == "cpu" and own_first and _is_narrow(embedding, temperature):
+    if embedding.device.type == "cpu" and _is_narrow(embedding, temperature):
         from nerlib._sweep import sort_columns
 
-        columns = labels if is_sorted else sort_columns(labels.detach().numpy())
-        return _SweptRankLoss.apply(embedding, columns, temperature, threads or torch.get_num_threads())
+        if is_sorted or not labels.diagonal().any():  # the sweep relies on it: no label is nearer than itself
+            columns = labels if is_sorted else sort_columns(labels.detach().numpy())
+            return _SweptRankLoss.apply(embedding, columns, temperature, threads or torch.get_num_threads())
     return _sorted_rank_loss(embedding, labels.distances() if is_sorted else labels, temperature)
 
 
