@@ -11,7 +11,6 @@ cebra package takes less time.
 import argparse
 import json
 import os
-import platform
 import subprocess
 import sys
 import threading
@@ -27,7 +26,7 @@ import torch
 
 import nerlib
 from nerlib import losses
-from nerlib.results import versions, write_json
+from nerlib.results import device, versions, write_json
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 RESULTS = Path(__file__).resolve().parent.parent / "book" / "reference" / "speed.json"
@@ -260,7 +259,7 @@ def recordings():
 
 
 def profiles():
-    """Held-out R² of `fast`, means over three seeds, less that of the published settings, one seed."""
+    """Held-out R² of `fast` less that of the published settings, means over the same three seeds."""
     from nerlib import data, experiments
 
     sessions, _ = data.open_sessions("recorded")
@@ -290,12 +289,6 @@ def measured(name):
     return ROWS
 
 
-def processor():
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").is_file() else []
-    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
 def table(content):
     """The rows in Markdown, and what they were measured on."""
     lines = ["| | measured | goal | |", "|---|---|---|---|"]
@@ -303,11 +296,11 @@ def table(content):
         f"| {r['what']} | {r['value']:.3g} {r['unit']} | {r['goal']} | {'' if r['holds'] else 'missed'} |"
         for r in content["rows"]
     ]
-    machine, version = content["machine"], content["versions"]
+    version = content["versions"]
     lines += [
         "",
-        f"{machine['cores']} cores, {machine['processor']}; {content['date']}, torch {version['torch']}, "
-        f"numpy {version['numpy']}, numba {version['numba']}.",
+        f"{content['device']}; {content['date']}, torch {version['torch']}, numpy {version['numpy']}, "
+        f"numba {version['numba']}.",
     ]
     return "\n".join(lines)
 
@@ -328,18 +321,8 @@ def main():
     rows = []
     for name in given.only:
         rows += in_a_fresh_process(measured, name)
-    machine = {
-        "processor": processor(),
-        "cores": len(os.sched_getaffinity(0)),
-        "gpu": torch.cuda.is_available(),
-    }
-    content = {
-        "machine": machine,
-        "versions": versions(),
-        "date": TODAY,
-        "rows": rows,
-    }
-    print(json.dumps(machine))
+    content = {"device": device(), "versions": versions(), "date": TODAY, "rows": rows}
+    print(content["device"])
     if given.write:
         if RESULTS.is_file():  # parts that were not run again stay
             now = {r["what"] for r in rows}

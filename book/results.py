@@ -18,9 +18,18 @@ HEADLINE = {
     "sd": NUMBER,
     "tolerance": NUMBER,
     "verdict": str,
+    "reason": str,
     "seconds": NUMBER,
 }
-PROVENANCE = {"data": str, "profile": str, "seeds": list, "versions": dict, "sessions": dict, "date": str}
+PROVENANCE = {
+    "data": str,
+    "profile": str,
+    "seeds": list,
+    "versions": dict,
+    "device": str,
+    "sessions": dict,
+    "date": str,
+}
 
 
 class BookError(Exception):
@@ -30,9 +39,8 @@ class BookError(Exception):
 def check_results(path, data, profile):
     """The results that a chapter wrote to `path`, checked.
 
-    {"chapter": its name, "records": [...], "headline": [{claim, sessions, metric, paper, ours, sd, tolerance,
-    verdict, seconds}], "provenance": {data, profile, seeds, versions, sessions, date}}. Values that do not
-    exist are null; numbers are finite; the date is ISO 8601.
+    {"chapter": its name, "records": [...], "headline": [rows], "provenance": {...}}, with the keys of
+    `HEADLINE` and `PROVENANCE`. Values that do not exist are null; numbers are finite; the date is ISO 8601.
     """
 
     def refuse(what):
@@ -74,7 +82,9 @@ def check_results(path, data, profile):
 
 
 def headline_rows(results, data):
-    """The headline as text: column names, and rows. No value of the paper stands beside a simulated one."""
+    """The headline as text: column names, and chapter -> rows. Beside a simulated value stands none of the
+    paper's.
+    """
 
     def number(value):
         return "—" if value is None else f"{value:.3g}"
@@ -85,31 +95,30 @@ def headline_rows(results, data):
         value, unit = (seconds, "s") if seconds < 120 else (seconds / 60, "min")
         return f"{value:.0f}\N{NO-BREAK SPACE}{unit}"
 
-    def without_paper(row):
-        return row | {"paper": None, "tolerance": None}
+    def cells(row, simulated):
+        paper = None if simulated else row["paper"]
+        spread = "" if row["sd"] is None else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['sd']:.2g}"
+        return {
+            "Claim": row["claim"],
+            "Sessions": row["sessions"],
+            "Metric": row["metric"],
+            "Paper": number(paper),
+            "Ours": number(row["ours"]) + spread,
+            "Tolerance": number(None if paper is None else row["tolerance"]),
+            "Verdict": row["verdict"] + (f": {row['reason']}" if row["reason"] else ""),
+            "Time": duration(row["seconds"]),
+        }
 
-    columns = ["Claim", "Sessions", "Metric", "Paper", "Ours", "Tolerance", "Verdict", "CPU time"]
-    rows = [
-        [
-            row["claim"],
-            row["sessions"],
-            row["metric"],
-            number(row["paper"]),
-            number(row["ours"])
-            + ("" if row["sd"] is None else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['sd']:.2g}"),
-            number(None if row["paper"] is None else row["tolerance"]),
-            row["verdict"],
-            duration(row["seconds"]),
-        ]
-        for result in results
-        for row in map(
-            without_paper if result["provenance"]["data"] == "simulated" else dict, result["headline"]
-        )
-    ]
-    if data == "simulated":
-        shown = [i for i, name in enumerate(columns) if name not in ("Paper", "Tolerance")]
-        columns, *rows = [[row[i] for i in shown] for row in [columns, *rows]]
-    return columns, [[" ".join(cell.split("\n")) for cell in row] for row in rows]
+    columns, found = [], {}
+    for result in results:
+        for row in result["headline"]:
+            shown = cells(row, result["provenance"]["data"] == "simulated")
+            if data == "simulated":
+                del shown["Paper"], shown["Tolerance"]
+            columns = list(shown)
+            rows = found.setdefault(result["chapter"], [])
+            rows.append([" ".join(cell.split("\n")) for cell in shown.values()])
+    return columns, found
 
 
 def headline_page(results, columns, rows, command):
@@ -122,7 +131,11 @@ def headline_page(results, columns, rows, command):
         for kind in ("simulated", "recorded")
     }
     count = len(sessions[data])
-    made = f"Made on {date} with nerlib {__version__}, profile `{profile}`, by `{command}`."
+    devices = "; ".join(dict.fromkeys(item["device"] for item in provenance))
+    made = (
+        f"Made on {date} with nerlib {__version__}, profile `{profile}`, by `{command}`. "
+        f"Times are processor time of all fits behind a row, on {devices}."
+    )
     if data == "simulated":
         title, style, caption = "SIMULATED data", "warning", "SIMULATED sessions"
         said = (
@@ -141,14 +154,19 @@ def headline_page(results, columns, rows, command):
     text = f":::{{admonition}} {title}\n:class: {style}\n{said} {made}\n:::\n"
     if not rows:
         return text
-    lines = [columns, ["---"] * len(columns), *([cell.replace("|", r"\|") for cell in row] for row in rows)]
+    lines = [columns, ["---"] * len(columns)]
+    for chapter, its in rows.items():
+        lines.append([f"**{{doc}}`{chapter}`**", *[""] * (len(columns) - 1)])
+        lines += [[cell.replace("|", r"\|") for cell in row] for row in its]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{text}\n:::{{table}} {caption}\n:name: headline\n{table}\n:::\n"
 
 
 def headline_text(columns, rows):
     """The table for a terminal: long cells wrapped, columns padded to their widest line."""
-    wrapped = [zip_longest(*(wrap(cell, 36) for cell in row), fillvalue="") for row in rows]
+    wrapped = [
+        zip_longest(*(wrap(cell, 36) for cell in row), fillvalue="") for its in rows.values() for row in its
+    ]
     lines = [columns, *(line for row in wrapped for line in row)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])

@@ -21,7 +21,8 @@ _HOME = {
     "UMAP": "models",
     "make_method": "models",
 }
-__all__ = [*_HOME, "alignment", "data", "decoders", "experiments", "losses", "metrics", "plots", "results"]
+_MODULES = "alignment cells comparison data decoders experiments losses metrics plots results".split()
+__all__ = [*_HOME, *_MODULES]
 
 
 def __getattr__(name):

@@ -188,12 +188,12 @@ def _sweep_rows(coordinates, start, apart, near, order, keys, temperature, facto
                 z[place, lane] += z[place + 1, lane]
         product[:] = z[0]
         for place in range(1, m):
-            for lane in range(_LANES):
-                z[place, lane] = z[place - 1, lane] if tie[place, lane] else z[place, lane]
-                product[lane] *= z[place, lane]
             if place % factors == 0:
                 loss += copies * np.log(product[: len(rows)]).sum()
                 product[:] = 1
+            for lane in range(_LANES):
+                z[place, lane] = z[place - 1, lane] if tie[place, lane] else z[place, lane]
+                product[lane] *= z[place, lane]
         loss += copies * np.log(product[: len(rows)]).sum()
         loss -= np.log(z[0, : len(rows)]).sum()  # a row, the nearest to itself, is not its own partner
 

@@ -1,7 +1,8 @@
-"""Orthogonal maps that carry the embedding of one session onto that of another (SCIENCE, section 5)."""
+"""Maps that carry the embedding of one session onto that of another (SCIENCE, section 5)."""
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
+from sklearn.linear_model import LinearRegression
 
 
 def align(source, target, source_session, target_session, *, form="standard"):
@@ -29,6 +30,44 @@ def align(source, target, source_session, target_session, *, form="standard"):
     """
     if form not in ("standard", "published"):
         raise ValueError(f"form must be standard or published; got {form!r}")
+    directions, *averages = _checked_averages(source, target, source_session, target_session)
+    if form == "standard":
+        return orthogonal_procrustes(*(average.reshape(-1, average.shape[-1]) for average in averages))[0]
+
+    candidates = np.array([orthogonal_procrustes(*both)[0] for both in zip(*averages, strict=True)])
+    # ‖Z R − Z R_k‖² over the bins of direction k is the trace of (R − R_k)ᵀ ZᵀZ (R − R_k).
+    of_direction = [np.asarray(source, float)[source_session.direction == k] for k in directions]
+    scatter = np.array([z.T @ z for z in of_direction])
+    apart = candidates[:, None] - candidates
+    return candidates[np.einsum("rkij,kil,rklj->r", apart, scatter, apart).argmin()]
+
+
+def align_affine(source, target, source_session, target_session):
+    """The affine map that lays the trial averages of one embedding over those of another, by least squares.
+
+    It may stretch, shear and shift as well as turn: the most that a linear decoder could make good. How much
+    better it does than the rotation of `align` tells how far two embeddings are from being turned copies.
+
+    Parameters
+    ----------
+    source, target, source_session, target_session : as in `align`
+
+    Returns
+    -------
+    matrix (d, d) and offset (d,); ``source @ matrix + offset`` lies on the target
+
+    Raises
+    ------
+    ValueError : as `align`
+    """
+    _, *averages = _checked_averages(source, target, source_session, target_session)
+    here, there = (average.reshape(-1, average.shape[-1]) for average in averages)
+    fitted = LinearRegression().fit(here, there)
+    return fitted.coef_.T, fitted.intercept_
+
+
+def _checked_averages(source, target, source_session, target_session):
+    """What `common_averages` gives of two embeddings, after a look at both."""
     pairs = ((source, source_session), (target, target_session))
     for embedding, session in pairs:
         if np.ndim(embedding) != 2 or len(embedding) != len(session.trial):
@@ -42,16 +81,7 @@ def align(source, target, source_session, target_session, *, form="standard"):
         raise ValueError(
             f"embeddings of {np.shape(source)[1]} and {np.shape(target)[1]} dimensions cannot be aligned"
         )
-    directions, *averages = common_averages(*zip(*pairs, strict=True))
-    if form == "standard":
-        return orthogonal_procrustes(*(average.reshape(-1, average.shape[-1]) for average in averages))[0]
-
-    candidates = np.array([orthogonal_procrustes(*both)[0] for both in zip(*averages, strict=True)])
-    # ‖Z R − Z R_k‖² over the bins of direction k is the trace of (R − R_k)ᵀ ZᵀZ (R − R_k).
-    of_direction = [np.asarray(source, float)[source_session.direction == k] for k in directions]
-    scatter = np.array([z.T @ z for z in of_direction])
-    apart = candidates[:, None] - candidates
-    return candidates[np.einsum("rkij,kil,rklj->r", apart, scatter, apart).argmin()]
+    return common_averages(*zip(*pairs, strict=True))
 
 
 def common_averages(embeddings, sessions):

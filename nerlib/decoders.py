@@ -45,7 +45,7 @@ class _Decoder:
         self._velocity.fit(embedding, session.velocity)
         self._direction.fit(embedding, session.direction)
         self._trained_on = session.digest
-        self.peak_bin_ = int(metrics.accuracy_over_time(self.predict(embedding).direction, session).argmax())
+        self.peak_bin_ = metrics.peak_bin(self.predict(embedding).direction, session)
         return self
 
     def predict(self, embedding):
@@ -104,6 +104,8 @@ def _pick_k(embedding, session):
 
     What a grid search over k would find; but neighbours are sought once for all k and both targets.
     """
+    if session.n_trials < 2:
+        raise ValueError(f"{session.name} has 1 trial; to pick k over whole trials needs two at least")
     folds = list(GroupKFold(min(5, session.n_trials)).split(embedding, groups=session.trial))
     ks = 2 ** np.arange(1, 11)
     ks = ks[ks <= min(len(train) for train, _ in folds)]

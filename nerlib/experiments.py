@@ -1,13 +1,11 @@
-"""From sessions, methods and seeds to tidy records: one place where every score of the book is made.
+"""From sessions, methods and seeds to tidy records, many cells at a time.
 
-A cell is one session, one method, one seed: split, fit on the training trials, embed both parts. `run`
-decodes and scores cells within their session, `transfer` across sessions and areas. Both go through any
+`run` decodes and scores cells within their session, `transfer` across sessions and areas. Both go through any
 `concurrent.futures.Executor`; embeddings and scores are cached by their content.
 """
 
 import hashlib
 import os
-import time
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
@@ -18,180 +16,9 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nerlib._kept import read_arrays, read_records, result_path, write_arrays, write_records
-from nerlib.alignment import align
-from nerlib.decoders import KNNDecoder, LinearDecoder
-from nerlib.metrics import accuracy_over_time
+from nerlib._kept import read_arrays, read_records, result_path, write_records
+from nerlib.cells import check_decoders, embedding_path, fit_cell, records, several, transfer_records
 from nerlib.models import DETERMINISTIC, make_method
-from nerlib.session import Session
-
-FORMS = ("published", "standard")
-PARTS = ("train", "test")
-DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
-
-
-class Cell(NamedTuple):
-    """One session, one method, one seed, fitted on the training trials.
-
-    ``halves`` has the keys "train" and "test", a Session each; so have ``standard`` and ``published``, the
-    embeddings of both, arrays (T, d). Standard is to be believed, published is as the paper did; for most
-    methods they are the same, and only their scores differ. ``seconds`` is the processor time of fitting.
-    """
-
-    about: dict
-    session: Session
-    halves: dict
-    standard: dict
-    published: dict
-    seconds: float
-
-
-def fit_cell(session, method="NER", seed=42, *, profile="fast", cache=None, **overrides):
-    """Split a session, fit a method on its training trials, embed both parts.
-
-    Parameters
-    ----------
-    session : Session; its first 80 % of trials train, the rest is held out
-    method, profile, **overrides : as in `models.make_method`
-    seed : int
-    cache : folder to read the embeddings from and to keep them in, or None
-
-    Returns
-    -------
-    Cell
-    """
-    model = make_method(method, profile, random_state=seed, **overrides)
-    path = _embedding_path(cache, session, model)
-    halves = dict(zip(PARTS, session.split(), strict=True))
-    arrays = read_arrays(path)
-    if arrays is None:
-        arrays = _fit(model, halves)
-        write_arrays(path, arrays)
-    about = {
-        "session": session.name,
-        **{field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")},
-        **{"method": method, "profile": profile, "seed": seed},
-    }
-    forms = ({part: arrays[f"{form}_{part}"] for part in PARTS} for form in ("standard", "published"))
-    return Cell(about, session, halves, *forms, float(arrays["seconds"]))
-
-
-def _fit(model, halves):
-    """What there is to keep of a fitted method: the embeddings in both forms, and the time."""
-    train = halves["train"]
-    start = time.process_time()
-    model.fit(train.rates, train.labels, train.trial)
-    arrays = {"seconds": np.float64(time.process_time() - start)}
-    for part, half in halves.items():
-        arrays[f"standard_{part}"] = model.transform(half.rates, half.trial)
-        arrays[f"published_{part}"] = arrays[f"standard_{part}"]
-        if hasattr(model, "published_embedding"):
-            arrays[f"published_{part}"] = model.published_embedding(half.rates, half.labels, half.trial)
-    return arrays
-
-
-def records(cell, decoders=("linear",)):
-    """Fit decoders on the training trials of a cell, and score both parts.
-
-    Parameters
-    ----------
-    cell : Cell
-    decoders : names of `DECODERS`, "linear" and "kNN"
-
-    Returns
-    -------
-    list of dict, one for each decoder, split ("train", "test") and form ("published", "standard"), with the
-    keys session, area, monkey, date, simulated, method, profile, seed, decoder, split, form, velocity_r2,
-    position_r2, direction_accuracy, direction_over_time (list, one share a bin), seconds (fitting the method)
-    """
-    found = []
-    for decoder in _check_decoders(decoders):
-        fitted = _fitted_decoders(cell, decoder)
-        for part, half in cell.halves.items():
-            scored = _score(fitted, {form: getattr(cell, form)[part] for form in FORMS}, half)
-            found += [
-                {**cell.about, "decoder": decoder, "split": part, "form": form}
-                | scored[form]
-                | {"seconds": cell.seconds}
-                for form in FORMS
-            ]
-    return found
-
-
-def transfer_records(source, targets, decoders=("linear",)):
-    """Read the test trials of other cells with decoders fitted on the training trials of this one.
-
-    An orthogonal map carries one embedding onto the other; see `alignment.align` for its two forms. The
-    target is turned back onto the source, which for these decoders is the same as turning the source and
-    fitting them anew.
-
-    Parameters
-    ----------
-    source : Cell
-    targets : list of Cell of the same method, the source itself among them if wanted
-    decoders : names of `DECODERS`
-
-    Returns
-    -------
-    list of dict, one for each decoder, target and form: the keys of `records` less split and seconds for the
-    source, and target, target_area, target_monkey, target_date
-    """
-    rotations = [{form: _rotation(source, target, form) for form in FORMS} for target in targets]
-    found = []
-    for decoder in _check_decoders(decoders):
-        fitted = _fitted_decoders(source, decoder)
-        for target, rotation in zip(targets, rotations, strict=True):
-            of_target = {"target": target.about["session"]}
-            of_target |= {f"target_{field}": target.about[field] for field in ("area", "monkey", "date")}
-            turned = {form: getattr(target, form)["test"] @ rotation[form].T for form in FORMS}
-            scored = _score(fitted, turned, target.halves["test"])
-            found += [
-                {**source.about, **of_target, "decoder": decoder, "form": form} | scored[form]
-                for form in FORMS
-            ]
-    return found
-
-
-def _rotation(source, target, form):
-    """The published form sees all trials, the standard form those that the embeddings were fitted on."""
-    if form == "published":
-        sides = [(np.concatenate([*c.published.values()]), c.session) for c in (source, target)]
-    else:
-        sides = [(c.standard["train"], c.halves["train"]) for c in (source, target)]
-    embeddings, sessions = zip(*sides, strict=True)
-    return align(*embeddings, *sessions, form=form)
-
-
-def _check_decoders(names):
-    for name in names:
-        if name not in DECODERS:
-            raise ValueError(f"unknown decoder {name!r}; expected one of {', '.join(DECODERS)}")
-    return names
-
-
-def _fitted_decoders(cell, name):
-    """form -> decoder, fitted on the training trials; one for both where the embeddings are the same."""
-    train = cell.halves["train"]
-    standard = DECODERS[name]().fit(cell.standard["train"], train)
-    same = np.array_equal(cell.standard["train"], cell.published["train"])
-    published = standard if same else DECODERS[name]().fit(cell.published["train"], train)
-    return {"published": published, "standard": standard}
-
-
-def _score(decoders, embeddings, session):
-    """form -> its three scores, and direction over time; what is the same in both forms is decoded once."""
-    scored, before = {}, None
-    for form, embedding in embeddings.items():
-        now = decoders[form], embedding
-        if before is None or now[0] is not before[0] or not np.array_equal(now[1], before[1]):
-            decoded = now[0].predict(embedding)
-            both = now[0].score(decoded, session)
-            over_time = accuracy_over_time(decoded.direction, session).round(4).tolist()
-        scored[form], before = both[form] | {"direction_over_time": over_time}, now
-    return scored
-
-
-# --- many of them ---------------------------------------------------------------------------------
 
 
 def run(
@@ -208,11 +35,14 @@ def run(
 ):
     """Fit and score every cell of sessions × methods × seeds.
 
+    The processes of the default pool import the script that calls this: in a script, do so below
+    ``if __name__ == "__main__":``.
+
     Parameters
     ----------
-    sessions : list of Session
-    methods : names of `models.METHODS`
-    seeds : ints; methods that no chance enters run with the first one
+    sessions : list of Session, or one
+    methods : names of `models.METHODS`, or one
+    seeds : ints, or one; methods that no chance enters run with the first
     profile, **overrides : as in `models.make_method`
     decoders : names of `DECODERS`
     executor : concurrent.futures.Executor, Dask's among them, or None for a pool of processes, one a core
@@ -229,7 +59,7 @@ def run(
     """
     jobs = _jobs(sessions, methods, seeds)
     settings = {"profile": profile, "cache": cache, **overrides}
-    task = _Scoring(_check_decoders(tuple(decoders)), settings)
+    task = _Scoring(check_decoders(decoders), settings)
     return [record for scored in _spread(task, jobs, executor, verbose) for record in scored]
 
 
@@ -280,16 +110,17 @@ def transfer(cells, pairs, *, decoders=("linear",), executor=None, cache=None, v
         (source, [c for c in cells if alike(c) == alike(source) and pairs(source.session, c.session)])
         for source in cells
     ]
-    task = _Transferring(_check_decoders(tuple(decoders)), cache)
+    task = _Transferring(check_decoders(decoders), cache)
     done = _spread(task, [job for job in jobs if job[1]], executor, verbose)
     return [record for scored in done for record in scored]
 
 
 def _jobs(sessions, methods, seeds):
+    seeds = several(seeds)
     return [
         (session, method, seed)
-        for session in sessions
-        for method in methods
+        for session in several(sessions)
+        for method in several(methods)
         for seed in (seeds[:1] if method in DETERMINISTIC else seeds)
     ]
 
@@ -310,7 +141,7 @@ class _Fitting(NamedTuple):
 
     def read(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
-        stored = read_arrays(_embedding_path(cache, session, model)) is not None
+        stored = read_arrays(embedding_path(cache, session, model)) is not None
         return self(session, method, seed) if stored else None
 
 
@@ -380,7 +211,7 @@ def _name(session, method, seed=None):
 
 
 def _process_pool(n_jobs):
-    """One process a core, each with one thread: cells are many, and do not wait for one another."""
+    """One process a core, torch's threads shared out: cells are many, and do not wait for one another."""
     workers = min(
         n_jobs, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     )
@@ -394,11 +225,6 @@ def _limit_threads(threads):
     """Torch and the linear algebra under numpy each start threads of their own, and they get in the way."""
     torch.set_num_threads(threads)
     threadpool_limits(threads)
-
-
-def _embedding_path(cache, session, model):
-    about = [session.digest, type(model).__name__, model.get_params()]
-    return result_path(cache, "npz", (type(model).__module__,), about)
 
 
 def _digest_arrays(cell):

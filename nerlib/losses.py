@@ -10,6 +10,7 @@ Read as it stands this costs O(n³). Once the columns of row i are in the order 
 is a cumulative sum from the far end, so that one sort and one sweep a row are enough: O(n² log n).
 """
 
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
@@ -225,13 +226,18 @@ def check_per_column(name, values, n_columns, default):
     """One value a label column, or a ValueError that names the parameter and both numbers."""
     if values is None:
         return (default,) * n_columns
+    if np.ndim(values) != 1:
+        raise ValueError(
+            f"{name} must hold one entry a label column ({n_columns}), or be None; got {values!r}"
+        )
     if len(values) != n_columns:
         raise ValueError(
             f"{name} has {len(values)} entries but the labels have {n_columns} columns; "
             f"give {name} one entry a column, or None"
         )
     low = 0 if name == "weights" else np.finfo(float).tiny
-    if any(not (v is None and default is None) and not (np.isfinite(v) and v >= low) for v in values):
+    given = [v for v in values if not (v is None and default is None)]
+    if not all(isinstance(v, Real) and np.isfinite(v) and v >= low for v in given):
         raise ValueError(
             f"{name} must be finite and {'not negative' if low == 0 else 'positive'}, got {values}"
         )

@@ -43,11 +43,33 @@ def accuracy_over_time(direction, session):
     return right / np.bincount(session.bin_in_trial)
 
 
+def peak_bin(direction, session):
+    """The time bin at which most directions are right: of those that every trial reaches, of ties the middle.
+
+    Parameters
+    ----------
+    direction : array (T,), decoded directions (degrees)
+    session : Session with T bins
+
+    Returns
+    -------
+    int, counted from the start of the trial
+    """
+    over_time = _in_every_trial(direction, session)
+    best = np.flatnonzero(over_time == over_time.max())
+    return int(best[(len(best) - 1) // 2])
+
+
+def _in_every_trial(direction, session):
+    return accuracy_over_time(direction, session)[: session.trial_lengths.min()]
+
+
 def score(velocity, direction, session, *, held_out, peak_bin=None):
     """Score decoded velocity, position and direction against a session.
 
     Velocity and position are scored by R², averaged over x and y; direction by its accuracy over trials
-    at the best time bin. The two forms differ where the published evaluation should not be believed:
+    at the best time bin, of those that every trial reaches. The two forms differ where the published
+    evaluation should not be believed:
 
     - ``published``: on held-out data velocity is R²(decoded, true), the arguments exchanged, and the best
       time bin is picked on the data that are scored;
@@ -59,7 +81,8 @@ def score(velocity, direction, session, *, held_out, peak_bin=None):
     direction : array (T,), decoded (degrees)
     session : Session with T bins, the truth
     held_out : bool, whether decoder and embedding were fitted on other trials
-    peak_bin : int, the time bin picked on training data; needed when ``held_out``
+    peak_bin : int, the time bin picked on training data, needed when ``held_out``; where no trial is so long,
+        the last bin
 
     Returns
     -------
@@ -76,7 +99,7 @@ def score(velocity, direction, session, *, held_out, peak_bin=None):
         )
     if held_out and peak_bin is None:
         raise ValueError("held-out direction accuracy needs peak_bin, the time bin picked on training data")
-    over_time = accuracy_over_time(direction, session)
+    over_time = _in_every_trial(direction, session)
     peak = float(over_time.max())
     velocity_r2 = float(r2_score(session.velocity, velocity))
     position_r2 = float(r2_score(position(session.velocity, session), position(velocity, session)))

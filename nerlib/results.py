@@ -1,23 +1,17 @@
-"""What the runs found: beside the paper, in words, and on disk with all that is needed to find it again."""
+"""What the runs found: on disk with all that is needed to find it again, and in words for the pages."""
 
 import json
+import os
 import platform
-from collections import Counter
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import torch
 
 import nerlib
 from nerlib._files import whole_file
-
-METRICS = {
-    "velocity_r2": "R² of velocity",
-    "position_r2": "R² of position",
-    "direction_accuracy": "direction, share right",
-}
 
 
 def versions():
@@ -26,6 +20,16 @@ def versions():
         name: version(name) for name in ("torch", "numpy", "scipy", "scikit-learn", "numba", "umap-learn")
     }
     return {"nerlib": nerlib.__version__, "python": platform.python_version(), **packages}
+
+
+def device():
+    """What times were measured on, in words: cores that this process may use, processor, GPU if any."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    return ", ".join([f"{cores} cores", *(names or [platform.processor() or platform.machine()])[:1], *gpus])
 
 
 def describe(sessions, absent=(), *, profile):
@@ -54,199 +58,48 @@ def describe(sessions, absent=(), *, profile):
         for name, area, reason in absent:
             by_reason.setdefault(reason, []).append(f"{name} {area}")
         missing = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
-        lines.append(f"**Absent, and not replaced:** {missing}.")
+        what = "Absent; simulated sessions stand in" if simulated else "Absent, and not replaced"
+        lines.append(f"**{what}:** {missing}.")
     return "\n\n".join(lines)
 
 
-def compare(records, published):
-    """Our scores beside the paper's, one row a score.
+def kept_records(path, sessions):
+    """What an earlier, longer run found on these very sessions.
 
     Parameters
     ----------
-    records : list of dict of `experiments.run`
-    published : path of published_within_session.csv, the scores that the authors published
+    path : file of `write_results`
+    sessions : list of Session
 
     Returns
     -------
-    DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and "paper".
-        The paper's value stands in the rows of the form "published" and the linear decoder, and is NaN where
-        it has none.
+    list of dict, its records on those whose content is the same; both ends of a pair must be
     """
-    table = pd.read_csv(published, dtype={"date": str}).rename(
-        columns={"direction_accuracy_peak": "direction_accuracy"}
-    )
-    ours = pd.DataFrame(records)
-    ours["recording"] = ours["session"] + " " + ours["area"]
-    key = ["monkey", "date", "area", "method", "decoder", "split"]
-    return _beside(ours, table.assign(decoder="linear"), key)
-
-
-def compare_transfer(records, published):
-    """Our scores across sessions beside the paper's, one row a score.
-
-    Parameters
-    ----------
-    records : list of dict of `experiments.transfer`
-    published : path of published_cross_session.csv, the scores that the authors published
-
-    Returns
-    -------
-    DataFrame as of `compare`, "recording" naming both sessions; with "from" and "to" (session and area)
-    """
-    dates = dict.fromkeys(("source_date", "target_date"), str)
-    table = pd.read_csv(published, dtype=dates).rename(
-        columns={
-            "source_date": "date",
-            "source_area": "area",
-            "velocity_r2_swapped": "velocity_r2",
-            "direction_accuracy_peak": "direction_accuracy",
-        }
-    )
-    table["target_monkey"] = table["monkey"]
-    table.loc[table["n_components"] == 16, "method"] += "-16"
-    ours = pd.DataFrame(records)
-    ours["from"], ours["to"] = (
-        ours["session"] + " " + ours["area"],
-        ours["target"] + " " + ours["target_area"],
-    )
-    ours["recording"] = ours["from"] + " → " + ours["to"]
-    key = ["monkey", "date", "area", "target_monkey", "target_date", "target_area", "method", "decoder"]
-    return _beside(ours, table.drop_duplicates(key), key)
-
-
-def compare_curved(records, published):
-    """Our scores of the groups of `data.open_maze` beside the paper's, one row a score.
-
-    Parameters
-    ----------
-    records : list of dict of `experiments.run`
-    published : path of published_curved_reaches.csv. Its CEBRA saw no direction, so that it stands
-        beside "CEBRA-velocity"
-
-    Returns
-    -------
-    DataFrame as of `compare`, "recording" naming the group; with "task" and "trial_types"
-    """
-    table = pd.read_csv(published, dtype={"trial_types": str}).replace(
-        {"method": {"CEBRA": "CEBRA-velocity"}}
-    )
-    table = table.rename(columns={f"{metric}_train": metric for metric in METRICS})
-    table = table.assign(split="train", decoder="linear", direction_accuracy=np.nan)
-    ours = pd.DataFrame(records)
-    ours[["task", "trial_types"]] = ours["session"].str.extract(r"\S+ (\S+) (.+)").to_numpy()
-    ours["recording"] = ours["task"] + ", types " + ours["trial_types"]
-    return _beside(ours, table, ["task", "trial_types", "method", "split", "decoder"])
-
-
-def _beside(ours, paper, key):
-    """One row a score; the paper's stand in the rows of the form "published"."""
-    metrics = list(METRICS)
-    paper = paper.melt(key, metrics, "metric", "paper").assign(form="published")
-    ours = ours.melt([c for c in ours if c not in METRICS], metrics, "metric", "ours")
-    table = ours.merge(paper, on=[*key, "form", "metric"], how="left")
-    table.loc[table["simulated"], "paper"] = np.nan  # beside a simulated score nothing of the paper stands
-    return table
-
-
-def summary(scores):
-    """One row a method: means over recordings, and their spread over seeds.
-
-    Where the paper has values, only the recordings that it has values for count, so that both columns are
-    means over the same ones.
-
-    Parameters
-    ----------
-    scores : DataFrame of `compare`, of one split, form and decoder
-
-    Returns
-    -------
-    DataFrame of text, index method, columns (metric, "ours" or "paper")
-    """
-    if scores["paper"].notna().any():
-        scores = scores[scores["recording"].isin(scores.loc[scores["paper"].notna(), "recording"])]
-    by_seed = scores.groupby(["method", "metric", "seed"], sort=False)[["ours", "paper"]].mean()
-    by_method = by_seed.groupby(["method", "metric"], sort=False)
-    mean, spread = by_method.mean(), by_method["ours"].std().fillna(0)
-    ours = [
-        f"{m:.3f}" + (f" ± {s:.3f}" if s > 5e-4 else "") for m, s in zip(mean["ours"], spread, strict=True)
+    kept = json.loads(Path(path).read_text())
+    content = kept["provenance"]["sessions"]
+    same = {(s.name, s.area) for s in sessions if content.get(f"{s.name}/{s.area}") == s.digest}
+    ends = [("session", "area"), ("target", "target_area")]
+    return [
+        record
+        for record in kept["records"]
+        if all((record[name], record[area]) in same for name, area in ends if name in record)
     ]
-    paper = ["—" if np.isnan(m) else f"{m:.3f}" for m in mean["paper"]]
-    table = pd.DataFrame({"ours": ours, "paper": paper}, index=mean.index)
-    table = table if mean["paper"].notna().any() else table[["ours"]]
-    return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[scores["method"].unique()]
-
-
-def lead(scores, method="NER"):
-    """By how much a method is ahead: the mean over recordings and seeds of its score less every other's.
-
-    Parameters
-    ----------
-    scores : DataFrame of `compare`, of one split, form and decoder
-    method : str
-
-    Returns
-    -------
-    DataFrame, index the other methods, columns the metrics; positive where ``method`` is better
-    """
-    means = scores.groupby(["metric", "method"], sort=False)["ours"].mean().unstack("metric")
-    return means.loc[method] - means.drop(index=method)
-
-
-def claim(text, sessions, metric, values, *, paper=None, tolerance=None, at_least=None, seconds=None):
-    """One row of the headline table: a claim of the paper, what was measured, and the verdict.
-
-    Parameters
-    ----------
-    text : str, the claim
-    sessions : list of Session that it was tested on
-    metric : str
-    values : our values, one a seed
-    paper : float or None (or NaN), the paper's value for the same sessions; simulated sessions have none
-    tolerance : float or None, how far ours may be from the paper's, set before the run
-    at_least : float or None, what ours must reach where the paper gives no value, set before the run
-    seconds : float or None, time spent
-
-    Returns
-    -------
-    dict, a row for `write_results`
-    """
-    ours = float(np.mean(values))
-    paper = None if paper is None or np.isnan(paper) else float(paper)
-    simulated = any(session.simulated for session in sessions)
-    if simulated:
-        paper, verdict = None, "simulated"
-    elif at_least is not None:
-        verdict = f"holds (≥ {at_least:g})" if ours >= at_least else f"does not hold (< {at_least:g})"
-    elif paper is None:
-        verdict = "no published value"
-    elif abs(ours - paper) <= tolerance:
-        verdict = "reproduced"
-    else:
-        verdict = f"{'higher' if ours > paper else 'lower'} by {abs(ours - paper):.3f}"
-    areas = Counter(session.area for session in sessions)
-    return {
-        "claim": text,
-        "sessions": " + ".join(f"{n} {area}" for area, n in areas.items()),
-        "metric": metric,
-        "paper": paper,
-        "ours": ours,
-        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "tolerance": None if simulated else tolerance,
-        "verdict": verdict,
-        "seconds": seconds,
-    }
 
 
 def verdicts(results):
     """The headline of `write_results` as a list in Markdown, and where it comes from."""
     rows, origin = results["headline"], results["provenance"]
-    lines = [f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}; **{r['verdict']}**." for r in rows]
+    lines = [
+        f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}; **{r['verdict']}**"
+        + (f" ({r['reason']})." if r["reason"] else ".")
+        for r in rows
+    ]
     packages = ", ".join(f"{name} {number}" for name, number in origin["versions"].items())
     lines += [
         "",
         f"*{origin['data'].capitalize()} data, {len(origin['sessions'])} recordings; "
         f"profile {origin['profile']}; "
-        f"seeds {', '.join(map(str, origin['seeds']))}; {packages}; {origin['date']}.*",
+        f"seeds {', '.join(map(str, origin['seeds']))}; {packages}; {origin['device']}; {origin['date']}.*",
     ]
     return "\n".join(lines)
 
@@ -262,7 +115,7 @@ def write_results(path, *, sessions, profile, seeds, records=(), headline=()):
     seeds : ints
     records : list of dict, tidy
     headline : list of dict for the front page, with the keys claim, sessions, metric, paper, ours, sd,
-        tolerance, verdict, seconds
+        tolerance, verdict, reason, seconds
 
     Returns
     -------
@@ -275,7 +128,7 @@ def write_results(path, *, sessions, profile, seeds, records=(), headline=()):
     if len({session.simulated for session in sessions}) != 1:
         raise ValueError("results come from simulated or from recorded sessions, never from both or none")
     if profile == "quick" and not sessions[0].simulated:
-        headline = [row | {"verdict": "quick run, no verdict"} for row in headline]
+        headline = [row | {"verdict": "quick run, no verdict", "reason": ""} for row in headline]
     content = {
         "chapter": Path(path).stem,
         "provenance": {
@@ -283,6 +136,7 @@ def write_results(path, *, sessions, profile, seeds, records=(), headline=()):
             "profile": profile,
             "seeds": [int(seed) for seed in seeds],
             "versions": versions(),
+            "device": device(),
             "sessions": {f"{s.name}/{s.area}": s.digest for s in sessions},
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
         },

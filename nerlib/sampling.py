@@ -27,7 +27,7 @@ def pairs(labels, *, batch_size, rng, trial=None, periods=None, weights=None):
 
     Raises
     ------
-    ValueError : when no trial has two bins, so that there is no time step
+    ValueError : when no trial has two bins, so that there is no time step, or when all weights are 0
     """
     movement = _movement(labels, periods, weights)
     step = np.arange(len(movement) - 1)
@@ -49,12 +49,15 @@ def _movement(labels, periods, weights):
     n_columns = labels.shape[1]
     periods = (None,) * n_columns if periods is None else periods
     scale = np.ones(n_columns) if weights is None else np.asarray(weights, float)
-    linear = [c for c in range(n_columns) if periods[c] is None]
+    used = [c for c in range(n_columns) if scale[c] > 0]
+    if not used:
+        raise ValueError(f"weights are {weights}: no label column counts; give one of them a positive weight")
+    linear = [c for c in used if periods[c] is None]
     if linear:
         return labels[:, linear] * scale[linear]
-    radius = np.asarray(periods, float) / (2 * np.pi)
-    angle = labels / radius
-    return np.hstack([np.cos(angle) * radius * scale, np.sin(angle) * radius * scale])
+    radius = np.asarray([periods[c] for c in used]) / (2 * np.pi)
+    angle, radius = labels[:, used] / radius, radius * scale[used]
+    return np.hstack([np.cos(angle) * radius, np.sin(angle) * radius])
 
 
 def history(trial, n_bins, window):

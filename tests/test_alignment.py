@@ -6,7 +6,7 @@ from scipy.linalg import orthogonal_procrustes
 from scipy.stats import ortho_group
 from toy import make_session
 
-from nerlib.alignment import align, common_averages
+from nerlib.alignment import align, align_affine, common_averages
 
 FORMS = pytest.mark.parametrize("form", ["standard", "published"])
 
@@ -29,6 +29,13 @@ def test_known_rotations_and_reflections_are_found(session, form, seed):
     z = embedding(session)
     assert align(z, z @ turn, session, session, form=form) == pytest.approx(turn, abs=1e-8)
     assert np.linalg.det(align(z, -z, session, session, form=form)) == pytest.approx(-1)
+
+
+def test_known_affine_maps_are_found(session):
+    rng = np.random.default_rng(0)
+    matrix, offset, z = rng.normal(size=(3, 3)), rng.normal(size=3), embedding(session)
+    found = align_affine(z, z @ matrix + offset, session, session)
+    assert found[0] == pytest.approx(matrix, abs=1e-8) and found[1] == pytest.approx(offset, abs=1e-8)
 
 
 @FORMS

@@ -53,7 +53,7 @@ def test_peak_bin_comes_from_training_data(session):
     train, test = session.split()
     fitted = LinearDecoder().fit(embedded(train, noise=0.3), train)
     read = fitted.predict(embedded(train, noise=0.3)).direction
-    assert fitted.peak_bin_ == metrics.accuracy_over_time(read, train).argmax()
+    assert fitted.peak_bin_ == metrics.peak_bin(read, train)
     over_time = metrics.accuracy_over_time(fitted.predict(embedded(test, noise=0.3)).direction, test)
     scores = fitted.score(embedded(test, noise=0.3), test)
     assert scores["standard"]["direction_accuracy"] == over_time[fitted.peak_bin_]

@@ -115,6 +115,14 @@ def test_wide_embeddings_take_the_path_that_cannot_overflow():
     assert loss.item() == pytest.approx(PATHS["sorted"](z, label_distances(labels), 1e-4).item(), rel=1e-9)
 
 
+@pytest.mark.parametrize("reach", [70.0, 110.0, 140.0])
+def test_products_of_tiny_denominators_do_not_vanish(reach):
+    """Few points, far apart: each denominator is near the smallest number, and so is their product sooner."""
+    z = reach * torch.tensor([[1, 0, 0], [-1, 0, 0], [-1, 0.01, 0]], dtype=torch.float64)
+    labels = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]], dtype=torch.float64)
+    assert ner_loss(z, labels).item() == pytest.approx(loop_loss(z.numpy(), labels.numpy()), rel=1e-9)
+
+
 def test_how_far_a_label_is_from_itself_does_not_matter():
     z, labels = batch(24, "different")
     distances = label_distances(labels)

@@ -1,5 +1,7 @@
 """Scores against values worked out by hand, and the two forms against each other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -23,6 +25,22 @@ def test_accuracy_over_time_by_hand():
     assert metrics.accuracy_over_time(decoded, session).tolist() == [0.75, 0.75]
     decoded[1] = 45
     assert metrics.accuracy_over_time(decoded, session).tolist() == [0.75, 0.5]
+
+
+def test_the_best_bin_is_one_that_all_trials_reach_and_of_equals_the_middle():
+    session = make_session(n_trials=8, n_bins=6)
+    right = np.zeros((8, 6))
+    right[:, 1:4] = 1
+    direction = np.where(right.ravel(), session.direction, -1)
+    assert metrics.peak_bin(direction, session) == 2
+    keep = np.r_[0:3, 6 : len(direction)]  # the first trial ends after three bins, the other seven go on
+    fields = {name: getattr(session, name)[keep] for name in ("rates", "velocity", "direction", "trial")}
+    ragged = replace(session, **fields)
+    late = np.where(ragged.bin_in_trial == 5, ragged.direction, -1)
+    assert metrics.peak_bin(late, ragged) < 3
+    assert (
+        metrics.score(ragged.velocity, late, ragged, held_out=False)["published"]["direction_accuracy"] == 0
+    )
 
 
 def test_the_two_forms(session):

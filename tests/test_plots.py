@@ -7,7 +7,8 @@ import pytest
 from matplotlib import pyplot as plt
 from toy import make_session
 
-from nerlib import plots, results
+from nerlib import comparison, plots
+from nerlib.models import CONTROLS, METHODS
 
 matplotlib.use("Agg")
 
@@ -32,8 +33,8 @@ def drawn(session):
         "split": "train",
         "simulated": False,
     }
-    record |= {"form": "published", "decoder": "linear", **dict.fromkeys(results.METRICS, 0.5)}
-    table = results.compare([record], "book/reference/published_within_session.csv")
+    record |= {"form": "published", "decoder": "linear", **dict.fromkeys(comparison.METRICS, 0.5)}
+    table = comparison.compare([record], "book/reference/published_within_session.csv")
     pairs = table.assign(**{"from": "A M1", "to": "B M1"})
     return {
         "loss_curve": plots.loss_curve(np.arange(5.0), session),
@@ -98,3 +99,10 @@ def test_matrices_show_the_score_of_every_pair(session):
 def test_growth_tells_the_slope(session):
     legend = plots.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]).axes[0].get_legend()
     assert "n^{2.0}" in legend.get_texts()[0].get_text()
+
+
+def test_lines_of_methods_differ_and_controls_are_grey_dashes():
+    styles = plots.style.line_styles(METHODS)
+    assert len({(str(s["color"]), s["linestyle"]) for s in styles.values()}) == len(METHODS)
+    assert [name for name, s in styles.items() if s["linestyle"] != "-"] == list(CONTROLS)
+    assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"

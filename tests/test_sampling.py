@@ -55,6 +55,16 @@ def test_direction_alone_is_compared_on_the_circle():
     assert np.linalg.norm(circle[0] - circle[2]) == pytest.approx(360 / np.pi)
 
 
+def test_only_columns_that_count_choose_the_positive():
+    labels = labels_of()
+    periods = (None, None, 360.0)
+    circle = _movement(labels[:, 2:], (360.0,), None)
+    assert np.array_equal(_movement(labels, periods, (0, 0, 1)), circle)
+    assert np.array_equal(_movement(labels, periods, (0, 2, 1)), 2 * labels[:, 1:2])
+    with pytest.raises(ValueError, match="no label column counts"):
+        _movement(labels, periods, (0, 0, 0))
+
+
 def test_no_time_step_is_refused():
     with pytest.raises(ValueError, match="3 sample\\(s\\) hold no time step"):
         next(pairs(np.zeros((3, 2)), batch_size=2, rng=np.random.default_rng(0), trial=np.arange(3)))

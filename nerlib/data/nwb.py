@@ -133,11 +133,13 @@ def read_units(nwb, area=None):
             raise DataError(f"no unit in area {area!r}; the units' electrode groups are {', '.join(there)}")
     intervals = []
     if "obs_intervals" in nwb.units.colnames:
-        intervals = [np.asarray(nwb.units["obs_intervals"][unit]) for unit in chosen]
+        intervals = [np.reshape(nwb.units["obs_intervals"][unit], (-1, 2)) for unit in chosen]
 
     def observed(first, last):
         everywhere = np.ones(len(first), bool)
         for begin, end in (i[np.argsort(i[:, 0])].T for i in intervals):
+            if not len(begin):
+                return ~everywhere  # a unit that was never observed
             latest = np.searchsorted(begin - EDGE, first, side="right") - 1
             everywhere &= (latest >= 0) & (last <= end[latest] + EDGE)
         return everywhere
@@ -146,16 +148,19 @@ def read_units(nwb, area=None):
 
 
 def _unit_labels(units):
-    """Electrode group and location of each unit, as text."""
+    """Electrode group and location of each unit, as text: its first electrode's; empty if it has none."""
     if "electrodes" not in units.colnames:
         groups = _column(units, "units", "electrode_group")
         return [f"{group.name} {group.location}" for group in groups[:]]
     index = units["electrodes"]
     region = getattr(index, "target", index)
     ends = np.asarray(index.data[:]) if region is not index else np.arange(1, len(units) + 1)
-    rows = np.asarray(region.data[:])[np.r_[0, ends[:-1]].astype(int)]  # a unit's first electrode
+    starts, electrodes = np.r_[0, ends[:-1]].astype(int), np.asarray(region.data[:])
     columns = [region.table[name][:] for name in ("group_name", "location") if name in region.table.colnames]
-    return [" ".join(dict.fromkeys(str(column[row]) for column in columns)) for row in rows]
+    return [
+        " ".join(dict.fromkeys(str(column[electrodes[start]]) for column in columns)) if start < end else ""
+        for start, end in zip(starts, ends, strict=True)
+    ]
 
 
 def read_velocity(nwb, where, unit=None):

@@ -21,6 +21,7 @@ _VELOCITY = {"label_columns": (0, 1)}
 _WIDE = {"n_components": 16}
 _LABEL = {"labels": True}
 DETERMINISTIC = ("PCA", "ridge", "ridge, 10 bins")  # no chance in them: one seed is enough
+CONTROLS = ("bottleneck", "ridge", "ridge, 10 bins")  # not among the paper's methods
 _MINUTES = ("piVAE", "UMAP", "UMAP-label")  # what even a profile "quick" takes for a session
 METHODS = {
     "NER": (NER, {"paper": _PAPER | {"batch_size": 512}, "fast": {}, "quick": {"max_iter": 400}}),
@@ -79,6 +80,7 @@ def rivals(profile):
 
 __all__ = [
     "CEBRA",
+    "CONTROLS",
     "DETERMINISTIC",
     "DPCA",
     "METHODS",

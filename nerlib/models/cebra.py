@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from nerlib.losses import infonce_loss
-from nerlib.models.encoded import EncodedMethod, check_number
+from nerlib.models.encoded import EncodedMethod, check_number, chosen_columns
 from nerlib.sampling import pairs
 
 
@@ -15,7 +15,8 @@ class CEBRA(EncodedMethod):
     A positive is the bin whose label is nearest, by Euclidean distance, to the reference's label plus the
     change over one time step at a random bin; negatives are any bins. The published runs gave it velocity and
     the angle in plain degrees, so that 0 and 315 lay far apart; it does far better on velocity alone. Which
-    it gets is ``label_columns``.
+    it gets is ``label_columns``. (There the change from one trial to the next counted as a time step, too;
+    here it does not.)
 
     Parameters
     ----------
@@ -57,13 +58,7 @@ class CEBRA(EncodedMethod):
         self.verbose = verbose
 
     def _objective(self, labels, trial, rng, device):
-        n_columns = labels.shape[1]
-        if self.label_columns is not None:
-            if not set(self.label_columns) <= set(range(n_columns)) or not len(self.label_columns):
-                raise ValueError(
-                    f"label_columns is {self.label_columns}; the labels have {n_columns} columns"
-                )
-            labels = labels[:, list(self.label_columns)]
+        labels = chosen_columns(labels, self.label_columns)
         drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial)
         negatives = np.random.default_rng(rng.integers(2**63))
         batches = (

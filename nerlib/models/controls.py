@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.losses import check_per_column
-from nerlib.models.encoded import EncodedMethod, check_number, check_trial
+from nerlib.models.encoded import EncodedMethod, check_number, check_trial, chosen_columns
 from nerlib.sampling import history
 
 
@@ -19,6 +20,7 @@ class Bottleneck(EncodedMethod):
     Parameters
     ----------
     n_components : int, width of the bottleneck, which is the embedding
+    label_columns : as in `CEBRA`
     periods : as in `NER`
     max_iter, batch_size, learning_rate, schedule, window, random_state, device, verbose : as in `NER`
 
@@ -35,6 +37,7 @@ class Bottleneck(EncodedMethod):
         batch_size=512,
         learning_rate=3e-3,
         schedule="one-cycle",
+        label_columns=None,
         periods=(None, None, 360.0),
         window=1,
         random_state=None,
@@ -46,6 +49,7 @@ class Bottleneck(EncodedMethod):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.schedule = schedule
+        self.label_columns = label_columns
         self.periods = periods
         self.window = window
         self.random_state = random_state
@@ -53,7 +57,11 @@ class Bottleneck(EncodedMethod):
         self.verbose = verbose
 
     def _objective(self, labels, trial, rng, device):
-        targets = torch.as_tensor(_targets(labels, self.periods), dtype=torch.float32, device=device)
+        periods = check_per_column("periods", self.periods, labels.shape[1], None)
+        if self.label_columns is not None:
+            labels = chosen_columns(labels, self.label_columns)
+            periods = [periods[column] for column in self.label_columns]
+        targets = torch.as_tensor(_targets(labels, periods), dtype=torch.float32, device=device)
         head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
 
         def batches():
@@ -70,8 +78,8 @@ class Bottleneck(EncodedMethod):
 class Ridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Ridge regression from rates to the labels, no embedding: what it predicts stands in for one.
 
-    The penalty is chosen by leave-one-out on the training bins. The same decoders are then fitted on the
-    predictions as on every embedding.
+    The penalty is chosen by cross-validation over whole training trials. The same decoders are then fitted on
+    the predictions as on every embedding.
 
     Parameters
     ----------
@@ -95,8 +103,14 @@ class Ridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         check_number("window", self.window, int, "an integer")
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
         labels = np.asarray(y, np.float64).reshape(len(X), -1)
-        penalties = np.logspace(-2, 5, 15)
-        self.ridge_ = RidgeCV(penalties).fit(self._history(X, trial), _targets(labels, self.periods))
+        past, groups = self._history(X, trial), np.arange(len(X)) if trial is None else trial
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(
+                f"the penalty is picked over whole trials; give two at least, not 1 (n_samples={len(X)})"
+            )
+        folds = list(GroupKFold(min(5, n_groups)).split(X, groups=groups))
+        self.ridge_ = RidgeCV(np.logspace(-2, 5, 8), cv=folds).fit(past, _targets(labels, self.periods))
         return self
 
     def transform(self, X, trial=None):

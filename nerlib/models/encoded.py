@@ -235,6 +235,18 @@ def check_number(name, value, kind, kind_name):
         raise ValueError(f"{name} must be positive and finite; got {value!r}")
 
 
+def chosen_columns(labels, columns):
+    """Those columns of labels (T, k); None: all of them."""
+    if columns is None:
+        return labels
+    if not np.size(columns) or not set(np.atleast_1d(columns)) <= set(range(labels.shape[1])):
+        raise ValueError(
+            f"label_columns is {columns}, but the labels have {labels.shape[1]} columns, counted from 0; "
+            "name some of them, or give None for all"
+        )
+    return labels[:, np.atleast_1d(columns)]
+
+
 def check_trial(trial, n_bins):
     """Trial ids as an int array (n_bins,), or None."""
     if trial is None:

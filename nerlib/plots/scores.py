@@ -2,10 +2,11 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 
-from nerlib.plots.style import DECODED, TRUE, mark
-from nerlib.results import METRICS
+from nerlib.comparison import METRICS
+from nerlib.plots.style import DECODED, TRUE, line_styles, mark
 
 
 def accuracy(over_time, session, *, chance):
@@ -18,11 +19,9 @@ def accuracy(over_time, session, *, chance):
     chance : float, accuracy of a decoder that has learned nothing
     """
     figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    for (name, values), color in zip(over_time.items(), sns.color_palette("colorblind", 20), strict=False):
-        width = 2.4 if name == "NER" else 1.2
-        axes.plot(
-            np.arange(len(values)) * session.bin_width, values, color=color, label=name, linewidth=width
-        )
+    for name, style in line_styles(over_time).items():
+        values = over_time[name]
+        axes.plot(np.arange(len(values)) * session.bin_width, values, label=name, **style)
     axes.axhline(chance, color="0.6", linestyle=":", label="chance")
     axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
@@ -35,7 +34,7 @@ def methods(table, sessions):
 
     Parameters
     ----------
-    table : DataFrame of `results.compare`, of one split, form and decoder
+    table : DataFrame of `comparison.compare`, of one split, form and decoder
     sessions : list of Session that the table comes from
     """
     shown, order = table["metric"].unique(), list(table["method"].unique())
@@ -74,7 +73,7 @@ def scores(table, sessions):
 
     Parameters
     ----------
-    table : DataFrame of `results.compare`, of one split and one form
+    table : DataFrame of `comparison.compare`, of one split and one form
     sessions : list of Session that the table comes from
     """
     order, shown = sorted(table["recording"].unique()), table["metric"].unique()
@@ -105,7 +104,7 @@ def matrices(table, sessions, *, vmin=0.0):
 
     Parameters
     ----------
-    table : DataFrame of `results.compare_transfer`, of one metric, form and decoder
+    table : DataFrame of `comparison.compare_transfer`, of one metric, form and decoder
     sessions : list of Session that the table comes from
     vmin : float, the score that is drawn darkest; what lies below is drawn so too
     """
@@ -139,7 +138,7 @@ def matrices(table, sessions, *, vmin=0.0):
 
 
 def consistency(table, sessions):
-    """Consistency of pairs of sessions over the days between them, one colour a method.
+    """Consistency of pairs of sessions: means by the days between them, and every pair; one colour a method.
 
     Parameters
     ----------
@@ -150,16 +149,15 @@ def consistency(table, sessions):
     figure, (left, right) = plt.subplots(
         1, 2, figsize=(9, 0.9 + 0.32 * len(shown)), layout="constrained", width_ratios=(1.4, 1)
     )
-    colors = dict(zip(shown, sns.color_palette("colorblind", len(shown)), strict=True))
-    for place, method in enumerate(shown):
+    lags = pd.cut(table["days"], [-1, 0, 31, 365, np.inf], labels=["0", "1 to 31", "32 to 365", "more"])
+    for place, (method, style) in enumerate(line_styles(shown).items()):
         rows = table[table["method"] == method]
-        left.scatter(rows["days"] + 1, rows["consistency"], s=14, alpha=0.7, color=colors[method])
-        right.barh(place, rows["consistency"].mean(), height=0.7, color=colors[method], alpha=0.45)
-        right.scatter(rows["consistency"], np.full(len(rows), place), s=8, color=colors[method], alpha=0.7)
-    left.set(
-        xscale="log", xlabel="days between the sessions, plus one", ylabel="consistency (R²)", ylim=(0, 1.02)
-    )
-    right.set(xlabel="consistency (R²)", xlim=(0, 1.02))
+        means = rows.groupby(lags, observed=True)["consistency"].mean()
+        left.plot(means.index.astype(str), means, marker="o", markersize=4, **style)
+        right.barh(place, rows["consistency"].mean(), height=0.7, color=style["color"], alpha=0.45)
+        right.scatter(rows["consistency"], np.full(len(rows), place), s=8, color=style["color"], alpha=0.7)
+    left.set(xlabel="days between the sessions", ylabel="consistency (R²), mean", ylim=(0, 1.02))
+    right.set(xlabel="consistency (R²), every pair", xlim=(0, 1.02))
     right.set_yticks(range(len(shown)), shown)
     right.invert_yaxis()
     sns.despine(figure)
@@ -178,6 +176,9 @@ def growth(curves, sessions=()):
     for (name, (sizes, seconds)), color in zip(curves.items(), sns.color_palette("colorblind"), strict=False):
         slope = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
         axes.loglog(sizes, seconds, "o-", color=color, label=f"{name}, grows as $n^{{{slope:.1f}}}$")
+    marked = sorted({n for sizes, _ in curves.values() for n in sizes})
+    axes.set_xticks(marked, marked)
+    axes.set_xticks([], minor=True)
     axes.set(xlabel="points in the batch, n", ylabel="seconds")
     axes.legend(frameon=False, fontsize=9)
     sns.despine(figure)

@@ -6,6 +6,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from nerlib import metrics
 from nerlib.plots.style import DECODED, TRUE, mark
@@ -67,7 +69,7 @@ def distances(pairs, session):
             cmap="Greys",
             linewidths=0.1,
         )
-        axes.set(title=title, xlabel="distance between movements", ylim=(0, 1))
+        axes.set(title=title, xlabel="label distance d\n(mm/s and degrees, added)", ylim=(0, 1))
     panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
     return mark(figure, [session])
 
@@ -90,9 +92,8 @@ def trajectories(embedding, session):
         color = direction_color(direction)
         mean.plot(*path.T, color=color, linewidth=2.2)
         farthest = path[np.argmax(np.linalg.norm(path - path[0], axis=1))]
-        mean.text(
-            *(1.25 * farthest), f"{direction:.0f}°", color=color, fontsize=9, weight="bold", ha="center"
-        )
+        label = mean.text(*(1.25 * farthest), f"{direction:.0f}°", color=color, fontsize=9, ha="center")
+        label.set(weight="bold", zorder=100, path_effects=[withStroke(linewidth=3, foreground="white")])
     x, y, z = _from_rest(embedding, session)
     for axes, title in ((single, f"{session.n_trials} single trials"), (mean, "average of each direction")):
         axes.set(title=title, xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
@@ -151,7 +152,7 @@ def interactive(embedding, session, *, max_trials=64):
 
 
 def gallery(views):
-    """Averages of each direction in several embeddings side by side, two- or three-dimensional.
+    """Averages of each direction in several embeddings side by side, two- or three-dimensional, and the key.
 
     Parameters
     ----------
@@ -169,6 +170,9 @@ def gallery(views):
         axes.tick_params(labelbottom=False, labelleft=False, length=0)
         if not flat:
             axes.tick_params(axis="z", labelright=False, labelleft=False)
+    directions = sorted({d for _, session in views.values() for d in session.direction.tolist()})
+    key = [Line2D([], [], color=direction_color(d), linewidth=3, label=f"{d:.0f}°") for d in directions]
+    figure.legend(handles=key, loc="outside lower center", ncols=8, fontsize=8, frameon=False, handlelength=1)
     return mark(figure, [session for _, session in views.values()])
 
 

@@ -22,9 +22,9 @@ out: str = "results"  # where results go
 WRITE = """\
 import json, os, sys
 row = dict(claim="a | claim", sessions="10 M1 + 6 PMd", metric="velocity R²", paper=0.8642, ours=0.853,
-           sd=0.012, tolerance=0.02, verdict="holds", seconds=1.5)
-sessions, date = {"one/M1": "0a"}, "2025-01-02"
-provenance = dict(data=data, profile=profile, seeds=[0], versions={}, sessions=sessions, date=date)
+           sd=0.012, tolerance=0.02, verdict="holds", reason="so", seconds=1.5)
+provenance = dict(data=data, profile=profile, seeds=[0], versions={}, device="2 cores",
+                  sessions={"one/M1": "0a"}, date="2025-01-02")
 records = [dict(python=sys.executable, book=os.environ["NERLIB_BOOK"], data=os.environ.get("NERLIB_DATA"))]
 results = dict(chapter=%r, provenance=provenance, headline=[row], records=records)
 with open(f"{out}/{results['chapter']}.json", "w") as file:
@@ -173,6 +173,11 @@ def test_simulated_headline_shows_no_value_of_the_paper(first):
         "`make book DATA=simulated PROFILE=quick`" in (folder / "out" / "source" / "headline.md").read_text()
     )
     assert "2025-01-02 with nerlib 9" in page
+    assert "holds: so" in page and "all fits behind a row, on 2 cores." in page
+    assert (
+        '<a class="reference internal" href="z_first.html"><span class="doc">Chapter z_first</span></a>'
+        in page
+    )
     headline = json.loads((folder / "out" / "source" / "results" / "headline.json").read_text())
     assert [row["chapter"] for row in headline["headline"]] == ["z_first", "a_second"]
 

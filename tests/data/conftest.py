@@ -62,15 +62,16 @@ def write_nwb(tmp_path):
         )
         nwb.subject = pynwb.file.Subject(subject_id="C", species="Macaca mulatta", sex="M")
         device = nwb.create_device(name="array")
-        for name in dict.fromkeys(groups):
+        names = [name for name in dict.fromkeys(groups) if name is not None]
+        for name in names:
             group = nwb.create_electrode_group(
                 name=f"electrode_group_{name}", description="array", location=name, device=device
             )
             nwb.add_electrode(group=group, location=name)
         for i, unit_times in enumerate(spikes):
             more = {} if observed is None else {"obs_intervals": observed[i]}
-            electrode = list(dict.fromkeys(groups)).index(groups[i])
-            nwb.add_unit(spike_times=np.asarray(unit_times, float), electrodes=[electrode], **more)
+            electrodes = [] if groups[i] is None else [names.index(groups[i])]
+            nwb.add_unit(spike_times=np.asarray(unit_times, float), electrodes=electrodes, **more)
         for column in trials:
             if column not in ("start_time", "stop_time"):
                 nwb.add_trial_column(name=column, description=column, index=column == "target_pos")

@@ -31,6 +31,21 @@ def test_trials_that_a_unit_was_not_observed_in_are_left_out_with_a_warning(writ
     assert read_nwb(path, "PMd").n_trials == 4  # the late unit is in M1
 
 
+def test_a_unit_without_intervals_was_never_observed(write_nwb, content):
+    whole = [[0.0, 30.0]]
+    with open_nwb(write_nwb(**content, observed=[whole, np.empty((0, 2)), whole, whole])) as nwb:
+        _, observed = read_units(nwb)
+        assert not observed(np.zeros(2), np.ones(2)).any()
+        _, of_m1 = read_units(nwb, "M1")
+        assert of_m1(np.zeros(2), np.ones(2)).all()
+
+
+def test_a_unit_without_electrodes_is_in_no_area(write_nwb, content):
+    content["groups"] = [None, "PMd", "M1", None]
+    with open_nwb(write_nwb(**content)) as nwb:
+        assert [len(read_units(nwb, area)[0]) for area in ("PMd", "M1", None)] == [1, 1, 4]
+
+
 def test_fewer_than_two_trials(write_nwb, content):
     content["trials"]["go_cue_time"][1:] = np.nan
     with pytest.raises(DataError, match="1 of 6 trials usable, need two; .* 4 without go_cue_time or target"):

@@ -81,7 +81,7 @@ def test_sees_only_the_columns_it_is_given(session):
         seeing.fit(session.rates, y, session.trial).transform(session.rates) for y in (session.labels, other)
     )
     assert not np.array_equal(first, second)
-    with pytest.raises(ValueError, match=r"label_columns is \(3,\); the labels have 3 columns"):
+    with pytest.raises(ValueError, match=r"label_columns is \(3,\), but the labels have 3 columns"):
         CEBRA(**QUICK, label_columns=(3,)).fit(session.rates, session.labels, session.trial)
 
 

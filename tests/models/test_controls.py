@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold
 from sklearn.utils.estimator_checks import check_estimator
 
 from nerlib.decoders import LinearDecoder
@@ -27,10 +28,29 @@ def test_bottleneck_holds_the_labels(session):
 
 def test_ridge_is_scikit_learns(session):
     velocity = session.velocity
-    found = Ridge(periods=None).fit(session.rates, velocity).transform(session.rates)
+    found = Ridge(periods=None).fit(session.rates, velocity, session.trial).transform(session.rates)
     scaled = (velocity - velocity.mean(axis=0)) / velocity.std(axis=0)
-    expected = RidgeCV(np.logspace(-2, 5, 15)).fit(session.rates, scaled).predict(session.rates)
+    folds = list(GroupKFold(5).split(scaled, groups=session.trial))
+    expected = RidgeCV(np.logspace(-2, 5, 8), cv=folds).fit(session.rates, scaled).predict(session.rates)
     assert np.allclose(found, expected)
+
+
+def test_the_penalty_is_picked_on_trials_that_the_ridge_has_not_seen():
+    """Rates that only tell trials apart predict the other bins of a trial, and nothing of another trial."""
+    rng = np.random.default_rng(0)
+    trial = np.repeat(np.arange(40), 16)
+    rates = np.abs(rng.normal(size=(40, 30)))[trial] + 0.01 * rng.random((640, 30))
+    labels = rng.normal(size=(40, 2))[trial]
+    model = Ridge(periods=None).fit(rates, labels, trial)
+    assert model.ridge_.alpha_ >= 1e3 > RidgeCV(np.logspace(-2, 5, 8)).fit(rates, labels).alpha_
+
+
+def test_bottleneck_is_trained_on_the_columns_it_is_given(session):
+    two = Bottleneck(**QUICK, label_columns=(0, 1)).fit(session.rates, session.labels)
+    same = Bottleneck(**QUICK, periods=(None, None)).fit(session.rates, session.labels[:, :2])
+    assert np.array_equal(two.transform(session.rates), same.transform(session.rates))
+    with pytest.raises(ValueError, match="have 3 columns, counted from 0"):
+        Bottleneck(**QUICK, label_columns=(0, 3)).fit(session.rates, session.labels)
 
 
 def test_direction_becomes_cosine_and_sine(session):
