@@ -169,6 +169,7 @@ def several(given):
 
 
 def check_decoders(names):
+    """The names as a tuple, or a ValueError."""
     names = several(names)
     for name in names:
         if name not in DECODERS:
@@ -194,7 +195,7 @@ def _score(decoders, embeddings, session):
             decoded = now[0].predict(embedding)
             both = now[0].score(decoded, session)
             over_time = accuracy_over_time(decoded.direction, session).round(4).tolist()
-        scores = both["published" if form == "published" else "standard"]
+        scores = both.get(form, both["standard"])  # an affine map is scored as a rotation is
         scored[form], before = scores | {"direction_over_time": over_time}, now
     return scored
 

@@ -1,14 +1,11 @@
 """Cells: fitted and scored without a look at test trials, and carried to other sessions."""
 
-import os
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from toy import make_session
 
-from nerlib import data
 from nerlib.cells import FORMS, TRANSFER_FORMS, _carried, fit_cell, records, transfer_records
 from nerlib.comparison import METRICS
 
@@ -27,15 +24,9 @@ def test_test_trials_touch_nothing_before_the_score(session):
     assert [[r[m] for m in METRICS] for r in spoiled] == [[r[m] for m in METRICS] for r in clean]
 
 
-def test_recorded_session_reaches_the_published_scores():
+def test_recorded_session_reaches_the_published_scores(chewie):
     """Chewie 20161007, M1, profile fast, seed 42: held out 0.79 and 0.93; near the paper on training data."""
-    folder = os.environ.get("NERLIB_DATA", Path(__file__).parents[2] / "shared" / "data")
-    if not Path(folder, "perich").is_dir():
-        pytest.skip("recorded sessions are absent; set NERLIB_DATA to their folder")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NERLIB_DATA", str(folder))
-        session = data.load_session("Chewie_20161007", "M1")
-    scores = {(r["split"], r["form"]): r for r in records(fit_cell(session, "NER", 42, profile="fast"))}
+    scores = {(r["split"], r["form"]): r for r in records(fit_cell(chewie, "NER", 42, profile="fast"))}
     assert scores["test", "standard"]["velocity_r2"] >= 0.79
     assert scores["test", "standard"]["position_r2"] >= 0.93
     assert scores["train", "published"]["velocity_r2"] == pytest.approx(0.878, abs=0.03)

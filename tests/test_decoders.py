@@ -53,7 +53,9 @@ def test_peak_bin_comes_from_training_data(session):
     train, test = session.split()
     fitted = LinearDecoder().fit(embedded(train, noise=0.3), train)
     read = fitted.predict(embedded(train, noise=0.3)).direction
+    on_training = metrics.accuracy_over_time(read, train)
     assert fitted.peak_bin_ == metrics.peak_bin(read, train)
+    assert on_training[fitted.peak_bin_] == on_training.max()
     over_time = metrics.accuracy_over_time(fitted.predict(embedded(test, noise=0.3)).direction, test)
     scores = fitted.score(embedded(test, noise=0.3), test)
     assert scores["standard"]["direction_accuracy"] == over_time[fitted.peak_bin_]

@@ -104,8 +104,8 @@ def trajectories(embedding, session):
     return mark(figure, [session])
 
 
-def interactive(embedding, session, *, max_trials=64):
-    """The same trajectories to turn by hand: an HTML object for a notebook.
+def interactive(embedding, session):
+    """The same trajectories, single ones of the first 64 trials, to turn by hand: HTML for a notebook.
 
     In the built book the drawing library is one file beside the pages; elsewhere it is part of the output.
 
@@ -113,14 +113,13 @@ def interactive(embedding, session, *, max_trials=64):
     ----------
     embedding : array (T, 3)
     session : Session with T bins
-    max_trials : int, single trials drawn, the first ones
     """
     import plotly.graph_objects as go
     from IPython.display import HTML
 
     figure = go.Figure()
     directions, averages = session.average_by_direction(embedding)
-    first = session.select(slice(0, max_trials))
+    first = session.select(slice(0, 64))
     for direction, average in zip(directions, averages, strict=True):
         color, name = direction_color(direction), f"{direction:.0f}°"
         singles = [

@@ -1,20 +1,9 @@
-"""Where the recorded data is, and small NWB files made by hand."""
+"""The recorded data without anything from outside, and small NWB files made by hand."""
 
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture(scope="session")
-def data_folder():
-    """NERLIB_DATA, or the folder shared/data beside the repository; without it a test is skipped."""
-    given = os.environ.get("NERLIB_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data"
-    if not Path(given).is_dir():
-        pytest.skip("recorded data is not here: set NERLIB_DATA to the folder that holds it")
-    return Path(given).resolve()
 
 
 @pytest.fixture(autouse=True)

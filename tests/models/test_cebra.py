@@ -1,8 +1,5 @@
 """CEBRA against the package of its authors: the loss term by term, a trained model by its scores."""
 
-import os
-from pathlib import Path
-
 import cebra
 import numpy as np
 import pytest
@@ -16,7 +13,6 @@ from scipy.stats import ks_2samp
 from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import check_estimator
 
-from nerlib import data
 from nerlib.decoders import LinearDecoder
 from nerlib.losses import infonce_loss
 from nerlib.models import CEBRA
@@ -100,17 +96,13 @@ def test_positives_are_drawn_as_the_package_draws_them():
     assert ks_2samp(*(velocity[a][:, 0] for a in (ours[0], reference))).pvalue > 0.01
 
 
-def test_trained_on_a_recording_it_scores_as_the_package_does(monkeypatch):
+def test_trained_on_a_recording_it_scores_as_the_package_does(chewie, monkeypatch):
     """From the same first weights and the same batches: loss of every step, held-out scores of three seeds.
 
     Left alone, the package makes a model that it throws away before the one it trains, and draws batches from
     a generator that takes its seed from the system, so that no seed makes it repeat itself.
     """
-    folder = os.environ.get("NERLIB_DATA", Path(__file__).parents[3] / "shared" / "data")
-    if not Path(folder, "perich").is_dir():
-        pytest.skip("recorded sessions are absent; set NERLIB_DATA to their folder")
-    monkeypatch.setenv("NERLIB_DATA", str(folder))
-    train, test = data.load_session("Chewie_20161007", "M1").split()
+    train, test = chewie.split()
     same = {"max_iterations": 400, "learning_rate": 1e-3, "temperature": 1.0, "batch_size": 512}
     for seed in range(3):
         ours = CEBRA(max_iter=400, learning_rate=1e-3, batch_size=512, schedule="constant", device="cpu",

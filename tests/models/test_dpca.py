@@ -1,15 +1,12 @@
 """dPCA: parity with the dPCA package, oracles for its parts, planted structure, and errors that help."""
 
-import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.linalg import subspace_angles
 from sklearn.base import clone
 
-from nerlib import data as recordings
 from nerlib.decoders import LinearDecoder
 from nerlib.models.dpca import _STRENGTHS, DPCA, held_out_error, marginalise
 
@@ -274,21 +271,15 @@ def test_bad_data_are_refused(data):
         DPCA().fit(rates * (np.arange(N_NEURONS) < 2), labels, trial)
 
 
-def test_recorded_session_is_told_apart_by_direction():
+def test_recorded_session_is_told_apart_by_direction(chewie):
     """Chewie 20161007, M1, ten seeds, held out: direction 0.79 to 0.88; shuffled movements 0 to 0.26."""
-    folder = os.environ.get("NERLIB_DATA", Path(__file__).parents[3] / "shared" / "data")
-    if not Path(folder, "perich").is_dir():
-        pytest.skip("recorded sessions are absent; set NERLIB_DATA to their folder")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NERLIB_DATA", str(folder))
-        session = recordings.load_session("Chewie_20161007", "M1")
 
     def held_out(train, test):
         model = DPCA(random_state=0).fit(train.rates, train.labels, train.trial)
         decoder = LinearDecoder().fit(model.transform(train.rates), train)
         return decoder.score(model.transform(test.rates), test)["standard"]
 
-    train, test = session.split()
+    train, test = chewie.split()
     scores, chance = held_out(train, test), held_out(train.shuffle_movements(0), test)
     assert scores["direction_accuracy"] >= 0.7 and scores["position_r2"] >= 0.78
     assert scores["velocity_r2"] >= 0.34
