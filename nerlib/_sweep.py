@@ -25,7 +25,7 @@ def rank_sweep(points, order, keys, temperature, threads=1):
     Parameters
     ----------
     points : array (n, d), float32 or float64, the embedding
-    order, keys : arrays (m, m) of `losses.sort_columns`; n a multiple of m
+    order, keys : arrays (m, m) of `sort_columns`; n a multiple of m
     temperature : float, τ
     threads : int, how many threads to use
 

@@ -6,6 +6,7 @@ This is the one place where every score of the book is made; `nerlib.experiments
 import inspect
 import time
 from functools import cache as remember
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,10 @@ def fit_cell(session, method="NER", seed=42, *, profile="fast", cache=None, **ov
     Returns
     -------
     Cell
+
+    Raises
+    ------
+    ValueError, TypeError : an unknown method or profile, or what the method's ``fit`` refuses
     """
     model = make_method(method, profile, random_state=seed, **overrides)
     path = embedding_path(cache, session, model)
@@ -66,6 +71,7 @@ def fit_cell(session, method="NER", seed=42, *, profile="fast", cache=None, **ov
         "session": session.name,
         **{field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")},
         **{"method": method, "profile": profile, "seed": seed},
+        "settings": ", ".join(f"{name}={value!r}" for name, value in sorted(overrides.items())),
     }
     forms = ({part: arrays[f"{form}_{part}"] for part in PARTS} for form in ("standard", "published"))
     return Cell(about, session, halves, *forms, float(arrays["seconds"]))
@@ -96,8 +102,13 @@ def records(cell, decoders=("linear",)):
     Returns
     -------
     list of dict, one for each decoder, split ("train", "test") and form ("published", "standard"), with the
-    keys session, area, monkey, date, simulated, method, profile, seed, decoder, split, form, velocity_r2,
-    position_r2, direction_accuracy, direction_over_time (list, one share a bin), seconds (fitting the method)
+    keys session, area, monkey, date, simulated, method, profile, seed, settings (what differs from the
+    profile), decoder, split, form, velocity_r2, position_r2, direction_accuracy, direction_over_time (list,
+    one share a bin), seconds (fitting the method)
+
+    Raises
+    ------
+    ValueError : an unknown decoder
     """
     found = []
     for decoder in check_decoders(decoders):
@@ -131,6 +142,10 @@ def transfer_records(source, targets, decoders=("linear",)):
     -------
     list of dict, one for each decoder, target and form: the keys of `records` less split for the source, and
     target, target_area, target_monkey, target_date
+
+    Raises
+    ------
+    ValueError : an unknown decoder; embeddings of different dimensions; no direction in common
     """
     carried = [{form: _carried(target, source, form) for form in TRANSFER_FORMS} for target in targets]
     found = []
@@ -165,7 +180,7 @@ def _carried(cell, onto, form):
 
 def several(given):
     """What may be one or many, as a tuple."""
-    return (given,) if isinstance(given, (Session, str, int)) else tuple(given)
+    return (given,) if isinstance(given, (Session, str, Integral)) else tuple(given)
 
 
 def check_decoders(names):

@@ -167,8 +167,8 @@ def claim(
     paper : float or None (or NaN), the paper's value for the same sessions; simulated sessions have none
     tolerance : float or None, how far ours may be from the paper's, set before the run
     at_least : float or None, what ours must reach where the paper gives no value, set before the run
-    reason : str, what the verdict rests on, or why ours is away from the paper's; a value that is
-        reproduced needs none
+    reason : str, what the verdict rests on, why ours is away from the paper's, or why the paper has none; a
+        value that is reproduced needs none
     seconds : float or None, processor time spent on fitting
 
     Returns
@@ -183,7 +183,7 @@ def claim(
     elif at_least is not None:
         verdict = f"holds (≥ {at_least:g})" if ours >= at_least else f"does not hold (< {at_least:g})"
     elif paper is None:
-        verdict, reason = "no published value", ""
+        verdict = "no published value"
     elif abs(ours - paper) <= tolerance:
         verdict, reason = "reproduced", f"{abs(ours - paper):.3f} apart"
     else:
@@ -220,7 +220,9 @@ def claim_scores(text, sessions, scores, *, tolerance, kept=None):
     rows = []
     for metric, part in _with_paper(scores).groupby("metric", sort=False):
         reason = ""
-        if kept is not None and (kept["metric"] == metric).any():
+        if part["paper"].isna().all():
+            reason = "" if (part["form"] == "published").all() else "the paper has none in this form"
+        elif kept is not None and (kept["metric"] == metric).any():
             reason = f"{kept.loc[kept['metric'] == metric, 'ours'].mean():.3f} at the published settings"
         rows.append(
             claim(

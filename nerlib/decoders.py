@@ -79,7 +79,11 @@ class _Decoder:
 
 
 class LinearDecoder(_Decoder):
-    """Linear regression to velocity, multinomial logistic regression to direction."""
+    """Linear regression to velocity, multinomial logistic regression to direction.
+
+    The regression to direction has scikit-learn's penalty (C = 1), which is felt more the smaller the
+    embedding's scale is.
+    """
 
     def _readers(self, embedding, session):
         return LinearRegression(), LogisticRegression(max_iter=1000)
@@ -111,12 +115,13 @@ def _pick_k(embedding, session):
     ks = ks[ks <= min(len(train) for train, _ in folds)]
     directions, codes = np.unique(session.direction, return_inverse=True)
     one_hot = np.eye(len(directions), dtype=np.int16)[codes]
+    further = np.r_[0, ks[:-1]]  # the neighbours that each k adds to the one before begin here
     r2, accuracy = np.zeros((2, len(folds), len(ks)))
     for fold, (train, held) in enumerate(folds):
-        search = NearestNeighbors(n_neighbors=ks[-1], algorithm="brute").fit(embedding[train])
+        search = NearestNeighbors(n_neighbors=ks[-1]).fit(embedding[train])
         near = train[search.kneighbors(embedding[held], return_distance=False)]
-        velocity = np.cumsum(session.velocity[near], axis=1)[:, ks - 1] / ks[:, None]
-        votes = np.cumsum(one_hot[near], axis=1, dtype=np.int16)[:, ks - 1]
+        velocity = np.add.reduceat(session.velocity[near], further, axis=1).cumsum(axis=1) / ks[:, None]
+        votes = np.add.reduceat(one_hot[near], further, axis=1).cumsum(axis=1, dtype=np.int16)
         true = session.velocity[held]
         errors = np.square(velocity - true[:, None]).sum(axis=0) / np.square(true - true.mean(axis=0)).sum(
             axis=0

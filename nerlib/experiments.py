@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nerlib._kept import read_arrays, read_records, result_path, write_records
+from nerlib._kept import read_records, result_path, write_records
 from nerlib.cells import check_decoders, embedding_path, fit_cell, records, several, transfer_records
 from nerlib.models import DETERMINISTIC, make_method
 
@@ -55,6 +55,7 @@ def run(
 
     Raises
     ------
+    ValueError : an unknown method, profile or decoder, before anything is fitted
     RuntimeError : after all other cells are done, when some failed; names session, method and seed of each
     """
     jobs = _jobs(sessions, methods, seeds)
@@ -96,7 +97,7 @@ def transfer(cells, pairs, *, decoders=("linear",), executor=None, cache=None, v
     Returns
     -------
     list of dict, the `transfer_records` of each cell as the source, its targets the cells of the same method,
-    profile and seed
+    profile, seed and settings
 
     Raises
     ------
@@ -104,7 +105,7 @@ def transfer(cells, pairs, *, decoders=("linear",), executor=None, cache=None, v
     """
 
     def alike(cell):
-        return [cell.about[key] for key in ("method", "profile", "seed")]
+        return [cell.about[key] for key in ("method", "profile", "seed", "settings")]
 
     jobs = [
         (source, [c for c in cells if alike(c) == alike(source) and pairs(source.session, c.session)])
@@ -141,8 +142,8 @@ class _Fitting(NamedTuple):
 
     def read(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
-        stored = read_arrays(embedding_path(cache, session, model)) is not None
-        return self(session, method, seed) if stored else None
+        path = embedding_path(cache, session, model)
+        return self(session, method, seed) if path is not None and path.is_file() else None
 
 
 class _Scoring(NamedTuple):
@@ -151,8 +152,9 @@ class _Scoring(NamedTuple):
 
     def _path(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
-        about = [session.digest, method, self.settings["profile"], model.get_params(), self.decoders]
-        return result_path(cache, "json", (type(model).__module__, __name__), about)
+        embedding = embedding_path(cache, session, model)
+        about = [embedding and embedding.stem, method, {**self.settings, "cache": None}, self.decoders]
+        return result_path(cache, "json", (__name__,), about)
 
     def __call__(self, *job):
         done = records(fit_cell(*job, **self.settings), self.decoders)

@@ -81,8 +81,8 @@ def score(velocity, direction, session, *, held_out, peak_bin=None):
     direction : array (T,), decoded (degrees)
     session : Session with T bins, the truth
     held_out : bool, whether decoder and embedding were fitted on other trials
-    peak_bin : int, the time bin picked on training data, needed when ``held_out``; where no trial is so long,
-        the last bin
+    peak_bin : int, the time bin picked on training data, needed when ``held_out``; where some trial is
+        shorter, the last bin that all of them reach
 
     Returns
     -------

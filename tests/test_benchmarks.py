@@ -23,8 +23,9 @@ def test_readme_quotes_the_results_file(speed):
     assert all(row["date"] for row in content["rows"])
 
 
-def test_the_loop_form_is_the_library_loss(speed):
+@pytest.mark.parametrize("form", ["pair_form", "column_form"])
+def test_the_loops_are_the_library_loss(speed, form):
     points, labels = speed.batch(20)
-    expected = speed.loop_form(points, speed.losses.label_distances(speed.torch.cat([labels, labels])))
+    distances = speed.losses.label_distances(speed.torch.cat([labels, labels]))
     found = speed.losses.rank_loss(points, speed.losses.order_labels(labels))
-    assert found.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert found.item() == pytest.approx(getattr(speed, form)(points, distances).item(), abs=1e-5)

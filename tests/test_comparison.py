@@ -49,8 +49,7 @@ def test_published_averages_are_the_papers():
 def test_verdicts(session, arguments, verdict):
     row = comparison.claim("c", [session, session], "m", [0.4, 0.6], **arguments, reason="why", seconds=1)
     assert (row["verdict"], row["sessions"], row["ours"]) == (verdict, "2 M1", 0.5)
-    reasons = {"reproduced": "0.020 apart", "no published value": ""}
-    assert row["reason"] == reasons.get(verdict, "why")
+    assert row["reason"] == ("0.020 apart" if verdict == "reproduced" else "why")
     assert row["sd"] == pytest.approx(0.1414, abs=1e-4)
 
 
@@ -128,6 +127,12 @@ def test_claims_of_means_have_spread_time_and_the_published_settings_as_reason(s
     assert (row["verdict"], row["reason"]) == ("reproduced", "0.110 apart")
     [row] = comparison.claim_scores("c", [session], scores, tolerance=0.03, kept=kept.iloc[:0])
     assert row["reason"] == ""
+    unknown = scores.assign(paper=np.nan, form="standard")
+    [row] = comparison.claim_scores("c", [session], unknown, tolerance=0.03, kept=kept)
+    assert (row["verdict"], row["reason"]) == (
+        "no published value",
+        "the paper has none in this form",
+    )
 
 
 def test_only_recordings_that_the_paper_has_values_for_stand_beside_its_mean(session):

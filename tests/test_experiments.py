@@ -97,7 +97,7 @@ def test_one_session_method_and_seed_need_no_lists(session, threads):
     one = experiments.run(session, "PCA", 3, executor=threads, verbose=False, profile="quick")
     many = experiments.run([session], ["PCA"], [3], executor=threads, verbose=False, profile="quick")
     assert scores_of(one) == scores_of(many)
-    assert len(experiments.embed(session, "NER", 3, **settings)) == 1
+    assert len(experiments.embed(session, "NER", np.int64(3), **settings)) == 1
 
 
 def test_unknown_names_are_refused(session):
@@ -124,6 +124,15 @@ def test_transfer_goes_through_chosen_pairs_of_one_method(cells, threads, tmp_pa
     ]
     assert experiments.transfer(cells, lambda a, b: a.name != b.name, **arguments) == apart
     assert len(list(tmp_path.iterdir())) == 4
+
+
+def test_cells_of_other_settings_are_not_decoded_through_each_other(session, threads):
+    cells = [experiments.fit_cell(session, **QUICK, n_components=n) for n in (2, 3)]
+    assert [c.about["settings"] for c in cells] == [
+        f"batch_size=32, max_iter=10, n_components={n}" for n in (2, 3)
+    ]
+    records = experiments.transfer(cells, lambda a, b: True, executor=threads, verbose=False)
+    assert [r["settings"][-1] for r in records[::3]] == ["2", "3"]
 
 
 def test_dask_gives_the_same_in_the_same_order(session, threads):

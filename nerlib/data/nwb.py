@@ -139,7 +139,7 @@ def read_units(nwb, area=None):
         everywhere = np.ones(len(first), bool)
         for begin, end in (i[np.argsort(i[:, 0])].T for i in intervals):
             if not len(begin):
-                return ~everywhere  # a unit that was never observed
+                return np.zeros(len(first), bool)  # a unit that was never observed
             latest = np.searchsorted(begin - EDGE, first, side="right") - 1
             everywhere &= (latest >= 0) & (last <= end[latest] + EDGE)
         return everywhere

@@ -77,26 +77,23 @@ def bin_means(times, values, starts, n_bins, bin_width):
     return np.where(usable[:, None], total[:, :-1] / np.maximum(count, 1)[:, None], np.nan)
 
 
-def taps(sd=1.5, half_width=None):
-    """Gaussian kernel (2·half_width + 1,), summing to 1; ``half_width`` None is 3 s.d., rounded down."""
-    half_width = int(3 * sd) if half_width is None else half_width
-    if sd < 0 or half_width < 0:
-        raise ValueError(f"sd and half_width must not be negative, got {sd} and {half_width}")
-    if half_width == 0:
-        return np.ones(1)
-    weights = np.exp(-0.5 * (np.arange(-half_width, half_width + 1) / sd) ** 2)
+def taps(sd):
+    """Gaussian kernel, summing to 1, of 3 s.d. (rounded down) on either side of its middle; s.d. in bins."""
+    if sd < 0:
+        raise ValueError(f"sd must not be negative, got {sd}")
+    reach = int(3 * sd)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sd) ** 2) if reach else np.ones(1)
     return weights / weights.sum()
 
 
-def smooth(counts, sd=1.5, half_width=None, lengths=None):
+def smooth(counts, sd=1.5, lengths=None):
     """Smooth each neuron within each trial: zeros beyond its ends, nothing crosses from trial to trial.
 
     Parameters
     ----------
     counts : array (T, N), whole trials one after the other, not yet cut
-    sd : float, s.d. of the Gaussian in bins; 1.5 for 45 ms and 30 ms bins, 10 for MC_Maze; 0 is none
-    half_width : int, taps on either side; None is 3 s.d. rounded down: 9 taps for 1.5 bins as in the paper,
-        61 for MC_Maze
+    sd : float, s.d. of the Gaussian in bins: 1.5 for 45 ms and 30 ms bins (9 taps, as in the paper), 10 for
+        MC_Maze (61 taps); 0 is none
     lengths : int array (n_trials,) or None, bins of each trial, adding up to T; None is one trial
 
     Returns
@@ -111,7 +108,7 @@ def smooth(counts, sd=1.5, half_width=None, lengths=None):
     """
     from scipy.ndimage import convolve1d
 
-    counts, kernel = np.asarray(counts, float), taps(sd, half_width)
+    counts, kernel = np.asarray(counts, float), taps(sd)
     lengths = np.array([len(counts)]) if lengths is None else np.asarray(lengths)
     if lengths.sum() != len(counts):
         raise ValueError(f"lengths add up to {lengths.sum()} bins, counts have {len(counts)}")
@@ -147,7 +144,7 @@ def window_rates(spike_times, first, start, stop, *, n_bins, bin_width, smooth_s
     after = np.clip(np.floor((stop - first + EDGE) / bin_width) - n_bins, 0, reach).astype(int)
     lengths = before + n_bins + after
     counts = bin_spikes(spike_times, first - before * bin_width, lengths, bin_width)
-    rates = smooth(counts, smooth_sd / bin_width, reach, lengths)
+    rates = smooth(counts, smooth_sd / bin_width, lengths)
     first_rows = np.cumsum(lengths) - lengths + before
     return rates[(first_rows[:, None] + np.arange(n_bins)).ravel()]
 

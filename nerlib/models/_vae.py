@@ -10,11 +10,11 @@ With rates x in a window, labels u of its middle bin and the latent z,
 import numpy as np
 import torch
 from torch import nn
-from torch.nn.functional import gelu, logsigmoid, softplus
+from torch.nn.functional import gelu, linear, logsigmoid, softplus
 
 
 class Model(nn.Module):
-    """Windows, scaled labels and standard normal noise (B, d) to the loss and its KL part, nats a bin."""
+    """Windows (w, B, N), scaled labels and normal noise (B, d) to the loss and its KL part, nats a bin."""
 
     def __init__(self, n_neurons, n_labels, n_components, window):
         super().__init__()
@@ -32,7 +32,7 @@ class Model(nn.Module):
         mean, log_variance = gaussian_product(*self.encoder(windows), *prior)
         latent = mean + noise * (log_variance / 2).exp()
         kl = gaussian_kl(mean, log_variance, *prior).mean()
-        return kl - poisson_log_likelihood(windows[:, self.middle], self.decoder(latent)).mean(), kl
+        return kl - poisson_log_likelihood(windows[self.middle], self.decoder(latent)).mean(), kl
 
 
 def gaussian_kl(mean, log_variance, prior_mean, prior_log_variance):
@@ -61,24 +61,24 @@ def centred_windows(rates, trial, window):
     """Windows of rates: w//2 bins before a bin to (w−1)//2 after it, zero outside of the trial.
 
     Takes rates (T, N), trial ids (T,) or None for one uninterrupted stretch, and w. Returns a callable,
-    int tensor (B,) of bins -> tensor (B, w, N), the rates in order of time.
+    int tensor (B,) of bins -> tensor (w, B, N), the rates in order of time.
     """
     n_bins, offsets = len(rates), torch.arange(window, device=rates.device) - window // 2
     starts = np.array([0]) if trial is None else np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
     ends = np.r_[starts[1:], n_bins]
-    edges = (np.repeat(edge, ends - starts)[:, None] for edge in (starts, ends))
+    edges = (np.repeat(edge, ends - starts) for edge in (starts, ends))
     first, end = (torch.as_tensor(edge, device=rates.device) for edge in edges)
     padded = torch.cat([rates, rates.new_zeros(1, rates.shape[1])])
 
     def gather(bins):
-        seen = bins[:, None] + offsets
+        seen = bins + offsets[:, None]
         return padded[seen.masked_fill_((seen < first[bins]) | (seen >= end[bins]), n_bins)]
 
     return gather
 
 
 class WindowEncoder(nn.Module):
-    """q(z|x): windows of rates (B, w, N) -> mean, log-variance (B, d).
+    """q(z|x): windows of rates (w, B, N) -> mean, log-variance (B, d).
 
     Five convolutions over time shrink the window to one point, the middle three residual; their kernels are
     2, 3, 3, 3, 3 bins for the published window of 10, and the first one takes up any other window.
@@ -93,11 +93,23 @@ class WindowEncoder(nn.Module):
         self.last = nn.Conv1d(width, 2 * n_components, kernels[3])
 
     def forward(self, windows):
-        hidden = gelu(self.first(windows.transpose(1, 2)))
+        hidden = gelu(convolve(self.first, windows))
         for layer in self.residual:
             lost = layer.kernel_size[0] // 2
-            hidden = hidden[..., lost : hidden.shape[-1] - lost] + gelu(layer(hidden))
-        return self.last(hidden).squeeze(-1).chunk(2, -1)
+            hidden = hidden[lost : len(hidden) - lost] + gelu(convolve(layer, hidden))
+        return convolve(self.last, hidden).squeeze(0).chunk(2, -1)
+
+
+def convolve(layer, values):
+    """A Conv1d over the first axis: tensor (w, B, channels) -> (w − kernel + 1, B, channels).
+
+    One product of matrices, what the kernel sees side by side: windows are too short for Conv1d to be at its
+    best.
+    """
+    (places,) = layer.kernel_size
+    length = len(values) - places + 1
+    seen = torch.cat([values[place : place + length] for place in range(places)], -1)
+    return linear(seen, layer.weight.transpose(1, 2).flatten(1), layer.bias)
 
 
 class Coupling(nn.Module):

@@ -1,5 +1,7 @@
 """Controls that a label-supervised embedding must be compared with (SCIENCE, section 6.7)."""
 
+from numbers import Integral
+
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -33,9 +35,9 @@ class Bottleneck(EncodedMethod):
         self,
         n_components=3,
         *,
-        max_iter=800,
-        batch_size=512,
-        learning_rate=3e-3,
+        max_iter=1600,
+        batch_size=64,
+        learning_rate=6e-3,
         schedule="one-cycle",
         label_columns=None,
         periods=(None, None, 360.0),
@@ -60,7 +62,7 @@ class Bottleneck(EncodedMethod):
         periods = check_per_column("periods", self.periods, labels.shape[1], None)
         if self.label_columns is not None:
             labels = chosen_columns(labels, self.label_columns)
-            periods = [periods[column] for column in self.label_columns]
+            periods = [periods[column] for column in np.atleast_1d(self.label_columns)]
         targets = torch.as_tensor(_targets(labels, periods), dtype=torch.float32, device=device)
         head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
 
@@ -99,8 +101,13 @@ class Ridge(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, trial=None):
-        """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,) or None; returns self."""
-        check_number("window", self.window, int, "an integer")
+        """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,) or None; returns self.
+
+        Raises
+        ------
+        ValueError, TypeError : parameters out of range, NaN, lengths that disagree, a single trial
+        """
+        check_number("window", self.window, Integral, "an integer")
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
         labels = np.asarray(y, np.float64).reshape(len(X), -1)
         past, groups = self._history(X, trial), np.arange(len(X)) if trial is None else trial

@@ -33,11 +33,13 @@ def test_trials_that_a_unit_was_not_observed_in_are_left_out_with_a_warning(writ
 
 def test_a_unit_without_intervals_was_never_observed(write_nwb, content):
     whole = [[0.0, 30.0]]
-    with open_nwb(write_nwb(**content, observed=[whole, np.empty((0, 2)), whole, whole])) as nwb:
+    early = [[0.0, 5.0]]
+    with open_nwb(write_nwb(**content, observed=[early, np.empty((0, 2)), whole, early])) as nwb:
+        first, last = np.array([0.0, 7.0]), np.array([1.0, 8.0])
         _, observed = read_units(nwb)
-        assert not observed(np.zeros(2), np.ones(2)).any()
+        assert observed(first, last).tolist() == [False, False]
         _, of_m1 = read_units(nwb, "M1")
-        assert of_m1(np.zeros(2), np.ones(2)).all()
+        assert of_m1(first, last).tolist() == [True, False]
 
 
 def test_a_unit_without_electrodes_is_in_no_area(write_nwb, content):

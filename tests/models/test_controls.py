@@ -47,6 +47,8 @@ def test_the_penalty_is_picked_on_trials_that_the_ridge_has_not_seen():
 
 def test_bottleneck_is_trained_on_the_columns_it_is_given(session):
     two = Bottleneck(**QUICK, label_columns=(0, 1)).fit(session.rates, session.labels)
+    one, same = (Bottleneck(**QUICK, label_columns=c).fit(session.rates, session.labels) for c in (0, (0,)))
+    assert np.array_equal(one.transform(session.rates), same.transform(session.rates))
     same = Bottleneck(**QUICK, periods=(None, None)).fit(session.rates, session.labels[:, :2])
     assert np.array_equal(two.transform(session.rates), same.transform(session.rates))
     with pytest.raises(ValueError, match="have 3 columns, counted from 0"):

@@ -10,6 +10,7 @@ from nerlib.models._vae import (
     Decoder,
     WindowEncoder,
     centred_windows,
+    convolve,
     gaussian_kl,
     gaussian_product,
     poisson_log_likelihood,
@@ -100,12 +101,18 @@ def test_windows_are_centred_and_stay_within_the_trial(window):
     trial = np.repeat([3, 1, 2], [4, 12, 7])
     rates = torch.arange(1.0, 24).repeat(2, 1).T
     found = centred_windows(rates, trial, window)(torch.arange(23))
-    for bin_, seen in enumerate(found):
+    for bin_, seen in enumerate(found.transpose(0, 1)):
         around = range(bin_ - window // 2, bin_ - window // 2 + window)
         expected = [b + 1.0 if 0 <= b < 23 and trial[b] == trial[bin_] else 0.0 for b in around]
         assert seen[:, 0].tolist() == seen[:, 1].tolist() == expected
     mean, log_variance = WindowEncoder(2, 3, window)(found)
     assert mean.shape == log_variance.shape == (23, 3)
+
+
+@pytest.mark.parametrize("kernel", [1, 2, 3, 7])
+def test_convolution_is_that_of_torch(kernel):
+    layer, values = torch.nn.Conv1d(4, 5, kernel).double(), torch.randn(7, 6, 4, dtype=torch.float64)
+    assert torch.allclose(convolve(layer, values), layer(values.permute(1, 2, 0)).permute(2, 0, 1))
 
 
 def test_encoder_of_the_paper():
