@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from nerlib._kept import read_records, result_path, write_records
+from nerlib._kept import read_arrays, read_records, result_path, write_records
 from nerlib.cells import check_decoders, embedding_path, fit_cell, records, several, transfer_records
 from nerlib.models import DETERMINISTIC, make_method
 
@@ -56,7 +56,8 @@ def run(
     Raises
     ------
     ValueError : an unknown method, profile or decoder, before anything is fitted
-    RuntimeError : after all other cells are done, when some failed; names session, method and seed of each
+    RuntimeError : after all other cells are done, when some failed; names session, method and seed of each.
+        With a cache the others are kept, and the next call does only what is missing.
     """
     jobs = _jobs(sessions, methods, seeds)
     settings = {"profile": profile, "cache": cache, **overrides}
@@ -142,8 +143,8 @@ class _Fitting(NamedTuple):
 
     def read(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
-        path = embedding_path(cache, session, model)
-        return self(session, method, seed) if path is not None and path.is_file() else None
+        kept = read_arrays(embedding_path(cache, session, model))
+        return None if kept is None else self(session, method, seed)
 
 
 class _Scoring(NamedTuple):

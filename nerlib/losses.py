@@ -106,7 +106,7 @@ def label_distances(labels, periods=(None, None, 360.0), weights=None):
         apart = (column[:, None] - column[None, :]).abs_()
         if period is not None:
             apart = torch.minimum(apart, period - apart)
-        total.add_(apart, alpha=weight)
+        total += apart.mul_(weight)  # two roundings, as in the sweep: fused, some exact ties would part
     return total
 
 

@@ -1,5 +1,6 @@
 """Cells: same results on any executor, cached by content, told when they fail, written whole."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pkgutil import resolve_name
 
@@ -8,6 +9,7 @@ import pytest
 from toy import make_session
 
 from nerlib import _kept, experiments
+from nerlib.cells import _fit
 from nerlib.comparison import METRICS
 
 QUICK = {"profile": "quick", "max_iter": 10, "batch_size": 32}
@@ -78,10 +80,28 @@ def test_what_a_cell_rests_on_is_part_of_its_name():
     assert {"nerlib.metrics", "nerlib.alignment"} <= _kept.sources("nerlib.experiments").keys()
 
 
-def test_a_cell_that_fails_is_named_and_the_others_go_on(session, threads, tmp_path):
-    short = session.select([0])
+def test_a_damaged_embedding_is_done_again_by_the_executor(session, threads, tmp_path, monkeypatch):
+    arguments = {"executor": threads, "cache": tmp_path, "verbose": False, **QUICK}
+    (cell,) = experiments.embed([session], **arguments)
+    (path,) = tmp_path.glob("*.npz")
+    path.write_bytes(path.read_bytes()[:200])
+    where = []
+
+    def fit(*given):
+        where.append(threading.current_thread())
+        return _fit(*given)
+
+    monkeypatch.setattr("nerlib.cells._fit", fit)
+    (again,) = experiments.embed([session], **arguments)
+    assert len(where) == 1 and where[0] is not threading.main_thread()
+    assert np.array_equal(again.standard["test"], cell.standard["test"])
+
+
+@pytest.mark.parametrize("pool", ["threads", "processes"])
+def test_a_cell_that_fails_is_named_and_the_others_go_on(session, threads, tmp_path, pool):
+    jobs = {"seeds": [8], "executor": threads if pool == "threads" else None, "cache": tmp_path}
     with pytest.raises(RuntimeError, match=r"1 of 2 failed\nToy M1, NER, seed 8:[\s\S]*cannot be split"):
-        experiments.run([short, session], seeds=[8], executor=threads, cache=tmp_path, verbose=False, **QUICK)
+        experiments.run([session.select([0]), session], verbose=False, **jobs, **QUICK)
     assert len(list(tmp_path.glob("*.json"))) == 1
 
 

@@ -16,28 +16,39 @@ PATHS = {
 }
 
 
-def loop_distance(a, b, periods, weights):
-    total = 0.0
-    for x, y, period, weight in zip(a, b, periods, weights, strict=True):
-        apart = abs(x - y)
-        if period is not None:
-            apart = min(apart % period, period - apart % period)
-        total += weight * apart
-    return total
+def loop_distances(labels, periods=(None, None, 360.0), weights=(1.0, 1.0, 1.0)):
+    """Label distances of section 3, one difference after the other."""
+    distances = torch.zeros(len(labels), len(labels), dtype=torch.float64)
+    for i, a in enumerate(labels.tolist()):
+        for k, b in enumerate(labels.tolist()):
+            for x, y, period, weight in zip(a, b, periods, weights, strict=True):
+                apart = abs(x - y)
+                if period is not None:
+                    apart = min(apart % period, period - apart % period)
+                distances[i, k] += weight * apart
+    return distances
 
 
-def loop_loss(z, labels, temperature=1.0, periods=(None, None, 360.0), weights=(1.0, 1.0, 1.0)):
-    """The formula of section 3, term by term."""
+def loop_loss(z, distances, temperature=1.0):
+    """The formula of section 3, pair after pair; autograd takes the gradient."""
     n = len(z)
     total = 0.0
     for i in range(n):
-        d = [loop_distance(labels[i], labels[k], periods, weights) for k in range(n)]
-        s = [-np.sqrt(((z[i] - z[k]) ** 2).sum()) / temperature for k in range(n)]
+        s = -(z[i] - z).norm(dim=1) / temperature
+        others = torch.arange(n) != i
         for j in range(n):
             if j != i:
-                denominator = sum(np.exp(s[k]) for k in range(n) if k != i and d[k] >= d[j])
-                total += np.log(np.exp(s[j]) / denominator)
+                farther = others & (distances[i] >= distances[i, j])
+                total = total + s[j] - s[farther].exp().sum().log()
     return -total / (n * (n - 1))
+
+
+def value_and_gradient(loss, z):
+    z = z.detach().requires_grad_()
+    value = loss(z)
+    (gradient,) = torch.autograd.grad(value, z)
+    assert value.dtype == gradient.dtype == z.dtype
+    return value.item(), gradient
 
 
 def batch(n, kind, seed=0, dtype=torch.float64):
@@ -58,19 +69,23 @@ def batch(n, kind, seed=0, dtype=torch.float64):
 @pytest.mark.parametrize("n", [2, 3, 5, 16, 64])
 def test_equals_the_formula(n, kind):
     z, labels = batch(n, kind)
-    expected = loop_loss(z.detach().numpy(), labels.numpy())
-    assert ner_loss(z, labels).item() == pytest.approx(expected, abs=1e-10)
-    assert PATHS["sorted"](z, label_distances(labels), 1.0).item() == pytest.approx(expected, abs=1e-10)
+    expected = loop_loss(z, loop_distances(labels)).item()
+    assert ner_loss(z, labels).item() == pytest.approx(expected, abs=1e-12)
+    assert PATHS["sorted"](z, label_distances(labels), 1.0).item() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("weights", [(2.0, 0.5, 0.0), (0.3, 0.7, 0.1)])
+@pytest.mark.parametrize("kind", ["different", "ties"])
 @pytest.mark.parametrize("temperature", [0.1, 3.0])
-def test_temperature_weights_and_periods(temperature):
-    z, labels = batch(20, "different")
-    options = {"periods": (None, 50.0, None), "weights": (2.0, 0.5, 0.0)}
-    expected = loop_loss(z.detach().numpy(), labels.numpy(), temperature, **options)
+def test_temperature_weights_and_periods(temperature, kind, weights):
+    z, labels = batch(40, kind)
+    options = {"periods": (None, 50.0, None), "weights": weights}
+    expected = loop_loss(z, loop_distances(labels, **options), temperature).item()
     assert ner_loss(z, labels, temperature=temperature, **options).item() == pytest.approx(
-        expected, abs=1e-10
+        expected, abs=1e-12
     )
+    distances = label_distances(labels, **options)
+    assert PATHS["sorted"](z, distances, temperature).item() == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -81,22 +96,34 @@ def test_gradient_is_that_of_finite_differences(path, kind):
     assert torch.autograd.gradcheck(lambda z: PATHS[path](z, distances, 0.7), (z,))
 
 
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 @pytest.mark.parametrize("kind", ["different", "ties", "duplicates"])
-def test_paths_agree(dtype, tolerance, kind):
-    z, labels = batch(257, kind, dtype=dtype)
-    reference = z.detach().double().requires_grad_()
+@pytest.mark.parametrize("copies", [1, 2])  # in training each label stands twice
+def test_every_path_has_the_value_and_gradient_of_the_formula(path, dtype, tolerance, kind, copies):
+    z, labels = batch(80, kind, dtype=dtype)
+    labels = labels[: len(z) // copies]
     distances = label_distances(labels)
-    expected = PATHS["sorted"](reference, distances.double(), 1.0)
-    expected.backward()
-    scale = reference.grad.abs().max()
-    for path in PATHS.values():
-        z.grad = None
-        loss = path(z, distances, 1.0)
-        loss.backward()
-        assert loss.dtype == z.grad.dtype == dtype
-        assert loss.item() == pytest.approx(expected.item(), rel=tolerance)
-        assert ((z.grad - reference.grad).abs().max() / scale).item() < 10 * tolerance
+    expected, reference = value_and_gradient(
+        lambda z: loop_loss(z, distances.double().repeat(copies, copies)), z.double()
+    )
+    value, gradient = value_and_gradient(lambda z: PATHS[path](z, distances, 1.0), z)
+    assert value == pytest.approx(expected, rel=tolerance)
+    assert (gradient - reference).abs().max() < tolerance * reference.abs().max()
+
+
+@pytest.mark.parametrize(("path", "n"), [("swept", 1024), ("sorted", 257)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+@pytest.mark.parametrize("kind", ["different", "ties", "duplicates"])
+def test_paths_agree_on_many_rows(path, n, dtype, tolerance, kind):
+    z, labels = batch(n, kind, dtype=dtype)
+    distances = label_distances(labels)
+    expected, reference = value_and_gradient(
+        lambda z: PATHS["sorted"](z, distances.double(), 1.0), z.double()
+    )
+    value, gradient = value_and_gradient(lambda z: PATHS[path](z, distances, 1.0), z)
+    assert value == pytest.approx(expected, rel=tolerance)
+    assert (gradient - reference).abs().max() < tolerance * reference.abs().max()
 
 
 def test_does_not_depend_on_threads():
@@ -120,7 +147,8 @@ def test_products_of_tiny_denominators_do_not_vanish(reach):
     """Few points, far apart: each denominator is near the smallest number, and so is their product sooner."""
     z = reach * torch.tensor([[1, 0, 0], [-1, 0, 0], [-1, 0.01, 0]], dtype=torch.float64)
     labels = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]], dtype=torch.float64)
-    assert ner_loss(z, labels).item() == pytest.approx(loop_loss(z.numpy(), labels.numpy()), rel=1e-9)
+    expected = loop_loss(z, loop_distances(labels)).item()
+    assert ner_loss(z, labels).item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_how_far_a_label_is_from_itself_does_not_matter():
@@ -175,10 +203,10 @@ def test_columns_are_sorted_with_exact_ties(dtype):
 @pytest.mark.parametrize("threads", [1, 3])
 def test_labels_are_sorted_in_one_pass(dtype, kind, threads):
     _, labels = batch(150, kind, dtype=dtype)
-    options = {"periods": (None, None, 360.0), "weights": (1.0, 0.5, 2.0)}
+    options = {"periods": (None, None, 360.0), "weights": (0.3, 0.7, 0.1)}
     columns = losses.order_labels(labels, **options, threads=threads)
     distances = label_distances(labels, **options)
-    assert torch.allclose(columns.distances(), distances, rtol=1e-5 if dtype == torch.float32 else 1e-13)
+    assert torch.equal(columns.distances(), distances)  # bit for bit, or exact ties would part
     assert (np.diff(columns.keys, axis=1) >= 0).all()
     if kind != "different":  # label distances of equal labels are equal, bit for bit
         ties = torch.sort(distances, dim=1)[0].diff(dim=1) == 0
@@ -230,11 +258,10 @@ def test_rows_that_cannot_be_tiled_are_refused():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_gpu_gives_the_same(dtype):
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+def test_gpu_gives_the_same(dtype, tolerance):
     z, labels = batch(200, "ties", dtype=dtype)
-    there = z.detach().cuda().requires_grad_()
-    here, far = ner_loss(z, labels), ner_loss(there, labels)
-    assert far.device.type == "cuda" and far.item() == pytest.approx(here.item(), rel=1e-5)
-    pulls = torch.autograd.grad(here, z)[0], torch.autograd.grad(far, there)[0].cpu()
-    assert torch.allclose(*pulls, rtol=1e-3, atol=1e-6)
+    expected, reference = value_and_gradient(lambda z: ner_loss(z, labels.double()), z.double())
+    value, gradient = value_and_gradient(lambda z: ner_loss(z, labels), z.cuda())
+    assert gradient.device.type == "cuda" and value == pytest.approx(expected, rel=tolerance)
+    assert (gradient.cpu() - reference).abs().max() < tolerance * reference.abs().max()

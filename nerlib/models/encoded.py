@@ -25,7 +25,8 @@ from nerlib.sampling import history
 
 _BLOCK = 8192  # bins a forward pass of transform: what they need stays in a core's cache
 _FEW = 16  # bins that NumPy embeds sooner than torch
-_SEEDING = Lock()
+_SEEDING, _COUNTING = Lock(), Lock()
+_fits = {"running": 0, "threads": 1}  # fits under way, and torch's threads before the first of them
 _SCHEDULES = ("one-cycle", "constant")
 
 
@@ -85,8 +86,7 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
                 labels, trial, np.random.default_rng(seeds[0]), device
             )
         gather = self._gatherer(_tensor(X).to(device), trial)
-        cores = torch.get_num_threads()
-        with _single_thread(), _drawn_ahead(batches, cores) as draw:
+        with _single_thread() as cores, _drawn_ahead(batches, cores) as draw:
             self.loss_curve_ = self._train(encoder, gather, draw, loss, parameters)
         self.n_iter_ = len(self.loss_curve_)
         self.encoder_ = encoder.eval()
@@ -280,13 +280,22 @@ def _drawn_ahead(batches, cores):
 
 @contextmanager
 def _single_thread():
-    """Batches are small: threads of torch that wait for one another would cost more than they bring."""
-    threads = torch.get_num_threads()
+    """Batches are small: threads of torch that wait for one another would cost more than they bring.
+
+    Yields how many there were before, also where fits overlap in threads of one process.
+    """
+    with _COUNTING:
+        if not _fits["running"]:
+            _fits["threads"] = torch.get_num_threads()
+        _fits["running"] += 1
+        threads = _fits["threads"]
     torch.set_num_threads(1)
     try:
-        yield
+        yield threads
     finally:
         torch.set_num_threads(threads)
+        with _COUNTING:
+            _fits["running"] -= 1
 
 
 def _tensor(rates):

@@ -3,6 +3,7 @@
 import json
 import resource
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -107,6 +108,37 @@ def test_fits_in_threads_are_those_of_one_thread(data):
     alone = [loss(seed) for seed in range(40)]
     with ThreadPoolExecutor(8) as threads:
         assert list(threads.map(loss, range(40))) == alone
+
+
+def test_fits_that_overlap_leave_torch_its_threads(data):
+    """The second starts within the first and ends after it."""
+    rates, labels, _ = data
+    before = torch.get_num_threads()
+    first_trains, second_trains, first_ended = (threading.Event() for _ in range(3))
+
+    class Met(NER):
+        def _train(self, *given):
+            is_first = self.random_state == 0
+            (first_trains if is_first else second_trains).set()
+            assert (second_trains if is_first else first_ended).wait(60)
+            return super()._train(*given)
+
+    def fit(seed):
+        return Met(**QUICK | {"random_state": seed}).fit(rates, labels)
+
+    torch.set_num_threads(3)
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            first = threads.submit(fit, 0)
+            assert first_trains.wait(60)
+            second = threads.submit(fit, 1)
+            first.result()
+            first_ended.set()
+            second.result()
+        with ThreadPoolExecutor(1) as afterwards:
+            assert afterwards.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_saved_and_loaded_is_the_same(data, tmp_path):
