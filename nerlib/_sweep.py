@@ -234,22 +234,24 @@ def _mend_order(distances, order, keys):
     """Finish a rough order of columns: insertion by exact distances, or a full sort where that is long."""
     m = distances.shape[1]
     for row in range(distances.shape[0]):
-        columns, sorted_ = order[row], keys[row]
-        moves = 0
+        columns, sorted_, exact = order[row], keys[row], distances[row]
         for place in range(m):
-            column = columns[place]
-            value = distances[row, column]
-            hole = place
-            while hole > 0 and sorted_[hole - 1] > value:
-                sorted_[hole] = sorted_[hole - 1]
-                columns[hole] = columns[hole - 1]
-                hole -= 1
-            sorted_[hole] = value
-            columns[hole] = column
-            moves += place - hole
-            if moves > 16 * m:
-                break
+            sorted_[place] = exact[np.uint32(columns[place])]  # unsigned: nothing to wrap around
+        moves = 0
+        for place in range(1, m):
+            value = sorted_[place]
+            if sorted_[place - 1] > value:
+                column, hole = columns[place], place
+                while hole > 0 and sorted_[hole - 1] > value:
+                    sorted_[hole] = sorted_[hole - 1]
+                    columns[hole] = columns[hole - 1]
+                    hole -= 1
+                sorted_[hole] = value
+                columns[hole] = column
+                moves += place - hole
+                if moves > 16 * m:
+                    break
         if moves > 16 * m:
-            columns[:] = np.argsort(distances[row])
+            columns[:] = np.argsort(exact)
             for place in range(m):
-                sorted_[place] = distances[row, columns[place]]
+                sorted_[place] = exact[columns[place]]
