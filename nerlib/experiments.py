@@ -8,6 +8,8 @@ import hashlib
 import os
 import traceback
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import NamedTuple
 
@@ -186,25 +188,43 @@ class _Transferring(NamedTuple):
 def _spread(task, jobs, executor, verbose):
     """The results of all jobs, in order: those that are kept, and the others through the executor."""
     done = [task.read(*job) for job in jobs]
-    missing = [i for i, result in enumerate(done) if result is None]
+    missing = {i: job for i, job in enumerate(jobs) if done[i] is None}
     failures = []
-    own = None
-    if executor is None and missing:
-        own = executor = _process_pool(len(missing))
-    try:
-        futures = {executor.submit(task, *jobs[i]): i for i in missing}
-        for future in tqdm(as_completed(futures), total=len(futures), desc="cells", disable=not verbose):
-            i = futures[future]
-            try:
-                done[i] = future.result()
-            except Exception:
-                failures.append(f"{_name(*jobs[i])}:\n{traceback.format_exc()}")
-    finally:
-        if own is not None:
-            own.shutdown(cancel_futures=True)
+    finished = _in_processes(task, missing) if executor is None else _finished(executor, task, missing)
+    for i, future in tqdm(finished, total=len(missing), desc="cells", disable=not verbose):
+        try:
+            done[i] = future.result()
+        except Exception:
+            failures.append(f"{_name(*jobs[i])}:\n{traceback.format_exc()}")
     if failures:
         raise RuntimeError(f"{len(failures)} of {len(jobs)} failed\n" + "\n".join(failures))
     return done
+
+
+def _finished(executor, task, jobs):
+    """(place, future) of each job, as they end."""
+    futures = {executor.submit(task, *job): i for i, job in jobs.items()}
+    for future in as_completed(futures):
+        yield futures[future], future
+
+
+def _in_processes(task, jobs):
+    """`_finished` in a pool of processes.
+
+    A worker that dies, for want of memory for example, takes its pool with it. What that leaves undone is
+    done one by one, so that only the job that kills its worker is lost.
+    """
+    left = {}
+    if jobs:
+        with _process_pool(len(jobs)) as pool:
+            for i, future in _finished(pool, task, jobs):
+                if isinstance(future.exception(), BrokenProcessPool):
+                    left[i] = jobs[i]
+                else:
+                    yield i, future
+    for i, job in left.items():
+        with _process_pool(1) as pool:
+            yield from _finished(pool, task, {i: job})
 
 
 def _name(session, method, seed=None):
@@ -213,15 +233,20 @@ def _name(session, method, seed=None):
     return f"{session.name} {session.area}, {method}, seed {seed}"
 
 
+@contextmanager
 def _process_pool(n_jobs):
     """One process a core, torch's threads shared out: cells are many, and do not wait for one another."""
     workers = min(
         n_jobs, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     )
     threads = max(1, torch.get_num_threads() // workers)
-    return ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
     )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _limit_threads(threads):

@@ -1,8 +1,11 @@
 """Cells: same results on any executor, cached by content, told when they fail, written whole."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from pkgutil import resolve_name
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -103,6 +106,28 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(session, threads, tmp_p
     with pytest.raises(RuntimeError, match=r"1 of 2 failed\nToy M1, NER, seed 8:[\s\S]*cannot be split"):
         experiments.run([session.select([0]), session], verbose=False, **jobs, **QUICK)
     assert len(list(tmp_path.glob("*.json"))) == 1
+
+
+class Deadly(NamedTuple):
+    """A task of which one job kills the process that does it."""
+
+    folder: Path
+
+    def __call__(self, session, method, seed):
+        if seed == 1:
+            os._exit(9)
+        (self.folder / str(seed)).touch()
+        return seed
+
+    def read(self, *job):
+        return None
+
+
+def test_a_worker_that_dies_takes_only_its_own_cell_with_it(session, tmp_path):
+    jobs = [(session, "NER", seed) for seed in range(5)]
+    with pytest.raises(RuntimeError, match=r"^1 of 5 failed\nToy M1, NER, seed 1:[\s\S]*BrokenProcessPool"):
+        experiments._spread(Deadly(tmp_path), jobs, None, verbose=False)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2", "3", "4"]
 
 
 def test_progress_is_shown_only_when_asked(session, threads, capsys):
