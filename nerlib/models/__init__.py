@@ -8,12 +8,11 @@ from nerlib.models.pca import PCA
 from nerlib.models.pivae import PiVAE
 from nerlib.models.umap import UMAP
 
-# What a profile means for each method. "paper": the published settings. "fast": reaches the same held-out
-# scores in a fraction of the time for NER (SCIENCE, section 7), and much shorter runs of the others. "quick":
-# enough for a first look and for tests. "fast" of NER, CEBRA and the bottleneck was sought on validation
-# trials, taken out of training. Many settings are level for NER; 2400 batches of 128 comes closest of them to
-# the published settings on held-out trials, recording by recording. CEBRA gained by none that was tried, and
-# the bottleneck much, by small batches at a high rate.
+# What a profile means for each method. "paper": the published settings. "fast": a fraction of the time; for
+# NER, held-out scores that are no lower on average (benchmarks/speed.py tells on which recording they are).
+# "quick": enough for a first look and for tests. "fast" of the methods with the encoder was chosen on
+# validation trials, taken out of training (benchmarks/validation.py). Several settings are level there for
+# NER; it has the one that came closest to the published settings on held-out trials.
 # "CEBRA" gets the labels that the published runs gave it, the angle in plain degrees among them;
 # "CEBRA-velocity" gets velocity alone, which serves it far better (section 4); "CEBRA-16" has the 16
 # dimensions that the paper gave it for the kNN decoder.
@@ -56,7 +55,7 @@ def make_method(name, profile="fast", **overrides):
     Parameters
     ----------
     name : str, a key of `METHODS`
-    profile : "paper" (published settings), "fast" (much sooner, NER with the same scores) or "quick"
+    profile : "paper" (published settings), "fast" (much sooner, and for NER no worse on average) or "quick"
     **overrides : parameters of the estimator that differ from the profile, e.g. ``random_state=42``
 
     Returns
