@@ -152,18 +152,16 @@ def loss_against_the_loops():
     gradient = points.grad.numpy().copy()
     different = batch(1024, copies=1)
     quick, without_copies = alternate([lambda: library(points, labels), lambda: library(*different)], 100)
-    what = "loss and gradient, n = 1024"
-    for form, its, repeats in (
-        (pair_form, "the formula as written, a loop over pairs", 1),
-        (column_form, "a loop over columns, each of them all rows at once", 7),
+    loops = [in_a_fresh_process(one_loop, *job) for job in ((pair_form, 1), (column_form, 7))]
+    assert all(np.allclose(found, gradient, atol=1e-7) for *_, found in loops)
+    told = [f"({slow:.2g} s, {held / 1e9:.1f} GB)" for slow, held, _ in loops]
+    for what, (slow, held, _), taken in (
+        (f"against the formula as written, a loop over pairs {told[0]}", loops[0], quick),
+        ("no label twice, against the same loop", loops[0], without_copies),
+        (f"against a loop over columns, each of them all rows at once {told[1]}", loops[1], quick),
     ):
-        slow, held, its_gradient = in_a_fresh_process(one_loop, form, repeats)
-        assert np.allclose(its_gradient, gradient, atol=1e-7)
-        row(f"{what}, against {its} ({slow:.2g} s, {held / 1e9:.1f} GB)", slow / quick, "× faster", "≥ 3000",
-            slow / quick >= 3000, seconds=quick, loop_seconds=slow, loop_bytes=held)  # fmt: skip
-        if form is pair_form:
-            row(f"{what}, no label twice, against the same loop", slow / without_copies, "× faster", "≥ 3000",
-                slow / without_copies >= 3000, seconds=without_copies, loop_seconds=slow)  # fmt: skip
+        row(f"loss and gradient, n = 1024, {what}", slow / taken, "× faster", "≥ 3000",
+            slow / taken >= 3000, seconds=taken, loop_seconds=slow, loop_bytes=held)  # fmt: skip
     grown = in_a_fresh_process(grown_memory, library_without_copies, 1024) / 1e6
     row("the same, memory beyond input and output", grown, "MB", "≤ 50", grown <= 50)
 

@@ -145,8 +145,8 @@ class _Fitting(NamedTuple):
 
     def read(self, session, method, seed):
         cache, model = _planned(self.settings, method, seed)
-        kept = read_arrays(embedding_path(cache, session, model))
-        return None if kept is None else self(session, method, seed)
+        stored = read_arrays(embedding_path(cache, session, model)) is not None
+        return self(session, method, seed) if stored else None
 
 
 class _Scoring(NamedTuple):
