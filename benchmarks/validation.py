@@ -15,21 +15,22 @@ from nerlib.data import cache_folder, open_sessions
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "validation.json"
 METHODS = ("NER", "CEBRA-velocity", "CEBRA-16", "bottleneck")
 SEEDS = (42,)
-TRIED = (  # steps, bins a step, peak of the learning rate
-    (800, 512, 3e-3),  # fast of CEBRA
-    (2400, 512, 1.5e-3),
-    (2400, 128, 1.5e-3),  # fast of NER
-    (1600, 128, 3e-3),
-    (1600, 64, 6e-3),  # fast of the bottleneck
-)
+TRIED = [
+    {"max_iter": 2400, "batch_size": 128, "learning_rate": 1e-3},
+    {"max_iter": 2400, "batch_size": 128, "learning_rate": 2e-3},  # fast of NER and CEBRA
+    {"max_iter": 2400, "batch_size": 128, "learning_rate": 3e-3},
+    {"max_iter": 2400, "batch_size": 64, "learning_rate": 2e-3},
+    {"max_iter": 2400, "batch_size": 64, "learning_rate": 4e-3},
+    {"max_iter": 1600, "batch_size": 64, "learning_rate": 6e-3},  # fast of the bottleneck
+]
+TRIED.append(TRIED[1] | {"averaged": 0.0})
 
 
 def main():
     recordings, _ = open_sessions("recorded")
     training = [session.split()[0] for session in recordings]
     records = []
-    for steps, bins, rate in TRIED:
-        tried = {"max_iter": steps, "batch_size": bins, "learning_rate": rate}
+    for tried in TRIED:
         records += experiments.run(training, METHODS, SEEDS, cache=cache_folder() / "cells", **tried)
     kept = [
         {**{name: value for name, value in r.items() if name != "direction_over_time"}, "split": "validation"}

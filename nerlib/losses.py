@@ -191,15 +191,19 @@ def _is_narrow(embedding, temperature):
 
 
 def _sorted_rank_loss(embedding, distances, temperature):
-    """The loss in a few tensor operations, for any device; autograd takes the gradient."""
+    """The loss in a few tensor operations, for any device; autograd takes the gradient.
+
+    In float64 within: sums over thousands of columns, one from the next, would lose float32's last digit.
+    """
     copies = len(embedding) // len(distances)
-    apart = torch.cdist(embedding, embedding, compute_mode="donot_use_mm_for_euclid_dist")
+    points = embedding.double()
+    apart = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     similarity = _without_diagonal(-apart / temperature)
     distances, order = _without_diagonal(distances.repeat(copies, copies)).sort(dim=1)
     similarity = similarity.gather(1, order)
     log_tail = similarity.flip(1).logcumsumexp(1).flip(1)  # log Σ over this column and all farther ones
     tie = torch.searchsorted(distances, distances)  # the first column as far away as this one
-    return (log_tail.gather(1, tie) - similarity).mean()
+    return (log_tail.gather(1, tie) - similarity).mean().to(embedding.dtype)
 
 
 def _without_diagonal(square):

@@ -22,7 +22,7 @@ class CEBRA(EncodedMethod):
     ----------
     n_components : int, dimensions of the embedding (the paper: 3, and 16 for the kNN decoder)
     label_columns : tuple of int, the columns of the labels that it is given; None: all, as published
-    max_iter, batch_size, learning_rate, schedule, temperature, window, random_state, device, verbose :
+    max_iter, batch_size, learning_rate, averaged, temperature, window, random_state, device, verbose :
         as in `NER`
 
     Attributes
@@ -35,10 +35,10 @@ class CEBRA(EncodedMethod):
         n_components=3,
         *,
         label_columns=None,
-        max_iter=800,
-        batch_size=512,
-        learning_rate=3e-3,
-        schedule="one-cycle",
+        max_iter=2400,
+        batch_size=128,
+        learning_rate=2e-3,
+        averaged=0.75,
         temperature=1.0,
         window=1,
         random_state=None,
@@ -50,7 +50,7 @@ class CEBRA(EncodedMethod):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.schedule = schedule
+        self.averaged = averaged
         self.temperature = temperature
         self.window = window
         self.random_state = random_state

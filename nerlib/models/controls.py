@@ -24,7 +24,7 @@ class Bottleneck(EncodedMethod):
     n_components : int, width of the bottleneck, which is the embedding
     label_columns : as in `CEBRA`
     periods : as in `NER`
-    max_iter, batch_size, learning_rate, schedule, window, random_state, device, verbose : as in `NER`
+    max_iter, batch_size, learning_rate, averaged, window, random_state, device, verbose : as in `NER`
 
     Attributes
     ----------
@@ -38,7 +38,7 @@ class Bottleneck(EncodedMethod):
         max_iter=1600,
         batch_size=64,
         learning_rate=6e-3,
-        schedule="one-cycle",
+        averaged=0.75,
         label_columns=None,
         periods=(None, None, 360.0),
         window=1,
@@ -50,7 +50,7 @@ class Bottleneck(EncodedMethod):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.schedule = schedule
+        self.averaged = averaged
         self.label_columns = label_columns
         self.periods = periods
         self.window = window

@@ -27,13 +27,12 @@ _BLOCK = 8192  # bins a forward pass of transform: what they need stays in a cor
 _FEW = 16  # bins that NumPy embeds sooner than torch
 _SEEDING, _COUNTING = Lock(), Lock()
 _fits = {"running": 0, "threads": 1}  # fits under way, and torch's threads before the first of them
-_SCHEDULES = ("one-cycle", "constant")
 
 
 class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """A scikit-learn estimator around the encoder.
 
-    A child stores the parameters n_components, max_iter, batch_size, learning_rate, schedule, window,
+    A child stores the parameters n_components, max_iter, batch_size, learning_rate, averaged, window,
     random_state, device and verbose, and its own; and it defines ``_objective``.
     """
 
@@ -93,13 +92,12 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         return self
 
     def _train(self, encoder, gather, draw, loss, parameters):
-        parameters = [*encoder.parameters(), *parameters]
-        optimizer = torch.optim.Adam(parameters, lr=self.learning_rate, fused=True)
-        scheduler = None
-        if self.schedule == "one-cycle" and self.max_iter > 1:
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, self.max_iter)
+        weights = list(encoder.parameters())
+        means = [weight.detach().clone() for weight in weights]
+        before = self.max_iter - round(self.averaged * self.max_iter)
+        optimizer = torch.optim.Adam([*weights, *parameters], lr=self.learning_rate, fused=True)
         # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
-        curve = torch.empty(self.max_iter, device=next(encoder.parameters()).device)
+        curve = torch.empty(self.max_iter, device=weights[0].device)
         coming = draw()
         for step in trange(self.max_iter, desc=type(self).__name__, disable=not self.verbose):
             bins, target = coming()
@@ -108,15 +106,19 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             coming = draw()  # on a second core, while this one is busy with the network
             step_loss.backward()
             optimizer.step()
-            if scheduler is not None:
-                scheduler.step()
             curve[step] = step_loss.detach()
+            if step >= before:
+                for mean, weight in zip(means, weights, strict=True):
+                    mean.lerp_(weight.detach(), 1 / (step - before + 1))
         curve = curve.cpu().numpy().astype(np.float64)
         if not np.isfinite(curve).all():
             raise ValueError(
                 f"training diverged at step {int(np.argmin(np.isfinite(curve)))} (loss is not finite) with "
                 f"learning_rate={self.learning_rate}; lower it, or check the scale of the rates"
             )
+        if before < self.max_iter:
+            for mean, weight in zip(means, weights, strict=True):
+                weight.data = mean
         return curve
 
     def transform(self, X, trial=None):
@@ -212,8 +214,8 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
         for name in ("n_components", "max_iter", "batch_size", "window"):
             check_number(name, getattr(self, name), Integral, "an integer")
         check_number("learning_rate", self.learning_rate, Real, "a number")
-        if self.schedule not in _SCHEDULES:
-            raise ValueError(f"schedule must be one of {', '.join(_SCHEDULES)}; got {self.schedule!r}")
+        if not isinstance(self.averaged, Real) or not 0 <= self.averaged <= 1:
+            raise ValueError(f"averaged must be a share of the steps, from 0 to 1; got {self.averaged!r}")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

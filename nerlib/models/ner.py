@@ -19,8 +19,9 @@ class NER(EncodedMethod):
     max_iter : int, training steps (the paper: 20 000, and 5 000 for MC_Maze)
     batch_size : int, reference bins a step (the paper: 512); each comes with its positive, so the loss sees
         twice as many
-    learning_rate : float, Adam's rate, or the peak of the cycle (the paper: 1e-4, constant)
-    schedule : "one-cycle" or "constant"
+    learning_rate : float, Adam's rate (the paper: 1e-4)
+    averaged : float from 0 to 1, the share of the steps, the last ones, whose weights the network takes the
+        mean of (Polyak and Juditsky, SIAM J. Control Optim. 1992); 0: those of the last step (the paper)
     temperature : float, τ of the loss
     periods : one entry a label column, None for linear, the period for circular; None: all linear
     weights : one factor a label column, or None for all 1
@@ -43,8 +44,8 @@ class NER(EncodedMethod):
         *,
         max_iter=2400,
         batch_size=128,
-        learning_rate=1.5e-3,
-        schedule="one-cycle",
+        learning_rate=2e-3,
+        averaged=0.75,
         temperature=1.0,
         periods=(None, None, 360.0),
         weights=None,
@@ -57,7 +58,7 @@ class NER(EncodedMethod):
         self.max_iter = max_iter
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.schedule = schedule
+        self.averaged = averaged
         self.temperature = temperature
         self.periods = periods
         self.weights = weights

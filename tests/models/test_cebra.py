@@ -105,7 +105,7 @@ def test_trained_on_a_recording_it_scores_as_the_package_does(chewie, monkeypatc
     train, test = chewie.split()
     same = {"max_iterations": 400, "learning_rate": 1e-3, "temperature": 1.0, "batch_size": 512}
     for seed in range(3):
-        ours = CEBRA(max_iter=400, learning_rate=1e-3, batch_size=512, schedule="constant", device="cpu",
+        ours = CEBRA(max_iter=400, learning_rate=1e-3, batch_size=512, averaged=0, device="cpu",
                      label_columns=(0, 1), random_state=seed)  # fmt: skip
         ours.fit(train.rates, train.labels)
         theirs = cebra.CEBRA(

@@ -46,6 +46,16 @@ def test_learns_the_ranks(data):
     assert model.loss_curve_[-20:].mean() < model.loss_curve_[:20].mean()
 
 
+def test_the_weights_are_the_mean_of_the_last_steps(data):
+    rates, labels, trial = data
+    averaged = NER(**QUICK, averaged=0.2).fit(rates, labels, trial)
+    last = [NER(**{**QUICK, "max_iter": n}, averaged=0).fit(rates, labels, trial) for n in range(25, 31)]
+    assert np.array_equal(averaged.loss_curve_, last[-1].loss_curve_)
+    for name, weight in averaged.encoder_.state_dict().items():
+        mean = torch.stack([model.encoder_.state_dict()[name] for model in last]).mean(0)
+        torch.testing.assert_close(weight, mean)
+
+
 def test_same_seed_same_bits_and_global_state_untouched(data):
     rates, labels, trial = data
     before = torch.get_rng_state(), np.random.get_state()[1].copy()
@@ -198,7 +208,8 @@ def test_silent_unless_asked(data, capsys):
         ({"window": True}, TypeError, "window must be an integer"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate must be positive and finite"),
         ({"temperature": None}, TypeError, "temperature must be a number"),
-        ({"schedule": "cosine"}, ValueError, "schedule must be one of one-cycle, constant; got 'cosine'"),
+        ({"averaged": 1.5}, ValueError, "averaged must be a share of the steps, from 0 to 1; got 1.5"),
+        ({"averaged": "all"}, ValueError, "averaged must be a share of the steps"),
         ({"periods": (None,)}, ValueError, "periods has 1 entries but the labels have 3 columns"),
         ({"weights": (1.0, 1.0)}, ValueError, "weights has 2 entries but the labels have 3 columns"),
     ],
@@ -241,12 +252,12 @@ def test_memory_does_not_grow_with_the_steps(data):
 def test_divergence_is_told(data):
     rates, labels, trial = data
     with pytest.raises(ValueError, match="training diverged at step"):
-        NER(**{**QUICK, "learning_rate": 1e38, "schedule": "constant"}).fit(1e3 * rates, labels, trial)
+        NER(**{**QUICK, "learning_rate": 1e38}).fit(1e3 * rates, labels, trial)
 
 
 def test_paper_profile_is_the_papers():
     parameters = make_method("NER", "paper").get_params()
-    published = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "schedule": "constant"}
+    published = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "averaged": 0.0}
     published |= {"temperature": 1.0, "window": 1, "n_components": 3}
     assert {name: parameters[name] for name in published} == published
     assert make_method("NER", "quick", max_iter=7, random_state=3).get_params()["max_iter"] == 7
