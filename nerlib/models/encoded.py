@@ -94,7 +94,7 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
     def _train(self, encoder, gather, draw, loss, parameters):
         weights = list(encoder.parameters())
         means = [weight.detach().clone() for weight in weights]
-        before = self.max_iter - round(self.averaged * self.max_iter)
+        unaveraged = self.max_iter - round(self.averaged * self.max_iter)
         optimizer = torch.optim.Adam([*weights, *parameters], lr=self.learning_rate, fused=True)
         # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
         curve = torch.empty(self.max_iter, device=weights[0].device)
@@ -107,16 +107,16 @@ class EncodedMethod(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstim
             step_loss.backward()
             optimizer.step()
             curve[step] = step_loss.detach()
-            if step >= before:
+            if step >= unaveraged:
                 for mean, weight in zip(means, weights, strict=True):
-                    mean.lerp_(weight.detach(), 1 / (step - before + 1))
+                    mean.lerp_(weight.detach(), 1 / (step - unaveraged + 1))
         curve = curve.cpu().numpy().astype(np.float64)
         if not np.isfinite(curve).all():
             raise ValueError(
                 f"training diverged at step {int(np.argmin(np.isfinite(curve)))} (loss is not finite) with "
                 f"learning_rate={self.learning_rate}; lower it, or check the scale of the rates"
             )
-        if before < self.max_iter:
+        if unaveraged < self.max_iter:
             for mean, weight in zip(means, weights, strict=True):
                 weight.data = mean
         return curve
