@@ -286,6 +286,7 @@ def profiles():
     """Held-out scores of `fast` less those of the published settings, means over seeds.
 
     `fast` was chosen on validation trials (validation.py); its seeds here had no part in that.
+    One recording has more seeds of the published settings; paper_settings.py says why.
     """
     from nerlib import data, experiments
 

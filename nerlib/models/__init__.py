@@ -9,7 +9,7 @@ from nerlib.models.pivae import PiVAE
 from nerlib.models.umap import UMAP
 
 # What a profile means for each method. "paper": the published settings. "fast": a fraction of the time; for
-# NER, held-out scores that are no lower on average (benchmarks/speed.py tells on which recording they are).
+# NER, held-out scores that are no lower (benchmarks/speed.py, recording by recording).
 # "quick": enough for a first look and for tests. "fast" of the methods with the encoder was chosen on
 # validation trials, taken out of training (benchmarks/validation.py): where they are level, as for NER, the
 # settings of CEBRA, so that the two differ in the loss alone.
@@ -55,7 +55,7 @@ def make_method(name, profile="fast", **overrides):
     Parameters
     ----------
     name : str, a key of `METHODS`
-    profile : "paper" (published settings), "fast" (much sooner, and for NER no worse on average) or "quick"
+    profile : "paper" (published settings), "fast" (much sooner, and for NER no worse) or "quick"
     **overrides : parameters of the estimator that differ from the profile, e.g. ``random_state=42``
 
     Returns
