@@ -2,12 +2,16 @@
 
 import hashlib
 import json
+import re
 
 import nbformat
 
 from results import BookError, write_whole
 
 RESULTS = "published.json"  # beside the chapters: what they found, without the records
+DRAWN = re.compile(
+    r"(?<=\bT_)[0-9a-f]{5}(?=[_\W])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<= at 0x)[0-9a-f]+"
+)
 
 
 def code_digest(notebook):
@@ -27,6 +31,20 @@ def bare(notebook):
     return read
 
 
+def settled(outputs):
+    """The `outputs` (list of lists) with numbers in place of the names that every run draws anew.
+
+    Ids of tables and figures, and addresses: without them two runs that find the same differ in nothing.
+    """
+    numbers = {}
+
+    def number(drawn):
+        count = numbers.setdefault(drawn[0], len(numbers))
+        return re.sub("[0-9a-f]", "0", drawn[0])[:-5] + f"{count:05x}"
+
+    return json.loads(DRAWN.sub(number, json.dumps(outputs)))
+
+
 def publish(book, chapters, source, results, parameters):
     """Put the outputs of the executed chapters in `source` into those of `book`, with where they come from.
 
@@ -42,9 +60,9 @@ def publish(book, chapters, source, results, parameters):
         ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
         if [cell.source for cell in own.cells] != [cell.source for cell in ran]:
             raise BookError(f"{chapter.name} changed while it ran; run it again")
-        for cell, done in zip(own.cells, ran, strict=True):
+        for cell, done, outputs in zip(own.cells, ran, settled([c.get("outputs") for c in ran]), strict=True):
             if cell.cell_type == "code":
-                cell.outputs, cell.execution_count = done.outputs, done.execution_count
+                cell.outputs, cell.execution_count = nbformat.from_dict(outputs), done.execution_count
         own.metadata["nerlib"] = {
             "code": code_digest(chapter),
             "parameters": parameters[chapter.stem],

@@ -1,15 +1,18 @@
 """The outputs that the chapters carry: they are those of one recorded run, and fit the code beside them."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
-from published import RESULTS, bare, code_digest, read_published
+from published import RESULTS, bare, code_digest, read_published, settled
 from results import BookError
 from run import read_toc
 
@@ -67,6 +70,30 @@ def test_changed_code_or_provenance_is_noticed_and_prose_is_free(copy):
     (copy / RESULTS).unlink()
     with pytest.raises(BookError, match="make publish-run"):
         read_published(copy, chapters)
+
+
+def drawn_anew():
+    """Outputs of two tables and a figure: pandas and plotly draw an id for each."""
+    tables = [pd.DataFrame({"deadbeef": [0.12345]}).style for _ in range(2)]
+    figure = go.Figure(go.Scatter(y=[1, 2])).to_html(full_html=False, include_plotlyjs=False)
+    return [[{"text/html": t.to_html(), "text/plain": repr(t)} for t in tables], [{"text/html": figure}]]
+
+
+def test_runs_that_find_the_same_publish_the_same():
+    first, second = drawn_anew(), drawn_anew()
+    assert first != second and settled(first) == settled(second)
+    tables, (figure,) = settled(first)
+    ids = [re.search(r'<table id="(\w+)"', table["text/html"])[1] for table in tables]
+    assert ids[0] != ids[1] and all(t["text/html"].count(i) > 3 for t, i in zip(tables, ids, strict=True))
+    assert "deadbeef" in tables[0]["text/html"] and "0.123450" in tables[0]["text/html"]
+    name = re.search(r'<div id="([^"]+)" class="plotly', figure["text/html"])[1]
+    assert figure["text/html"].count(name) > 1
+
+
+def test_published_outputs_are_settled():
+    for chapter in CHAPTERS:
+        outputs = [cell.get("outputs") for cell in nbformat.read(chapter, as_version=4).cells]
+        assert settled(outputs) == outputs
 
 
 def test_bare_chapters_have_no_outputs():
