@@ -286,7 +286,6 @@ def profiles():
     """Held-out scores of `fast` less those of the published settings, means over seeds.
 
     `fast` was chosen on validation trials (validation.py); its seeds here had no part in that.
-    One recording has more seeds of the published settings; paper_settings.py says why.
     """
     from nerlib import data, experiments
 
@@ -328,12 +327,12 @@ def measured(name):
 def table(content):
     """The rows in Markdown, and what they were measured on."""
     lines = ["| | measured | goal | |", "|---|---|---|---|"]
-    lines += [
-        f"| {r['what']} | {r['value']:.3g} {r['unit']} | {r['goal']} | {'' if r['holds'] else 'missed'} |"
-        for r in content["rows"]
-    ]
+    for r in content["rows"]:
+        value = format(r["value"], ",.0f" if r["value"] >= 1000 else ".3g").replace("-", "−")
+        missed = "" if r["holds"] else "missed"
+        lines.append(f"| {r['what']} | {value} {r['unit']} | {r['goal']} | {missed} |")
     used = ", ".join(f"{name} {content['versions'][name]}" for name in ("torch", "numpy", "numba", "cebra"))
-    lines += ["", f"{content['device']}; {content['date']}, one run, {used}."]
+    lines += ["", f"{content['device']}; {content['date']}; all times of one run; {used}."]
     return "\n".join(lines)
 
 

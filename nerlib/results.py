@@ -97,9 +97,10 @@ def verdicts(results):
     packages = ", ".join(f"{name} {number}" for name, number in origin["versions"].items())
     lines += [
         "",
-        f"*{origin['data'].capitalize()} data, {len(origin['sessions'])} recordings; "
-        f"profile {origin['profile']}; "
-        f"seeds {', '.join(map(str, origin['seeds']))}; {packages}; {origin['device']}; {origin['date']}.*",
+        f"*{origin['data'].capitalize()} data, {len(origin['sessions'])} "
+        f"recording{'s' * (len(origin['sessions']) != 1)}; profile {origin['profile']}; "
+        f"seed{'s' * (len(origin['seeds']) != 1)} {', '.join(map(str, origin['seeds']))}; "
+        f"{packages}; {origin['device']}; {origin['date']}.*",
     ]
     return "\n".join(lines)
 

@@ -54,10 +54,10 @@ def test_nothing_half_written(tmp_path):
 
 def test_verdicts_tell_where_they_come_from(session, tmp_path):
     rows = [comparison.claim("c", [session], "m", [0.5], at_least=0, reason=why) for why in ("", "so it is")]
-    options = {"sessions": [session], "profile": "fast", "seeds": [3]}
+    options = {"sessions": [session], "profile": "fast", "seeds": [3, 4]}
     told = results.verdicts(results.write_results(tmp_path / "r.json", headline=rows, **options))
     assert told.startswith("- c, m: 0.500; **holds (≥ 0)**.\n- c, m: 0.500; **holds (≥ 0)** (so it is).\n")
-    assert "*Recorded data, 1 recordings; profile fast; seeds 3; nerlib" in told
+    assert "*Recorded data, 1 recording; profile fast; seeds 3, 4; nerlib" in told
     assert f"; {results.device()}; 20" in told
 
 
