@@ -82,7 +82,8 @@ class LinearDecoder(_Decoder):
     """Linear regression to velocity, multinomial logistic regression to direction.
 
     The regression to direction has scikit-learn's penalty (C = 1), which is felt more the smaller the
-    embedding's scale is.
+    embedding's scale is, and its tolerance: a bin at the edge between two directions may turn with the
+    rounding of a machine, the peak bin with it, and then a trial or two of the accuracy.
     """
 
     def _readers(self, embedding, session):
