@@ -1,4 +1,4 @@
-# make help says what there is. Everything is made in .venv and build; neither needs to be activated or kept.
+# `make help` lists the commands. Everything goes into build, .venv and .venv-light; all can be deleted.
 
 DATA = simulated
 PROFILE = quick
@@ -7,6 +7,7 @@ PYTHON ?= $(if $(shell command -v python3.11),python3.11,python3)
 
 RUN = .venv/bin/python
 INSTALLED = .venv/installed
+LIGHT = .venv-light/installed
 
 # Misspelt settings stop make here, before anything long.
 SETTINGS = DATA PROFILE ARGS PYTHON NERLIB_DATA NERLIB_CACHE
@@ -22,7 +23,7 @@ ifeq ($(filter quick fast paper,$(PROFILE)),)
     $(error PROFILE=$(PROFILE): expected quick, fast or paper)
 endif
 
-.PHONY: help read book publish-run test clean
+.PHONY: help read book publish-run test light clean
 
 help:
 	@echo "make read    build the pages from the outputs that the chapters carry; runs nothing"
@@ -31,9 +32,10 @@ help:
 	@echo "             PROFILE=quick   (default; minutes),  fast  or  paper"
 	@echo "             ARGS='-p NAME VALUE ...'  sets parameters of the chapters"
 	@echo "make publish-run    run the recorded book (PROFILE=fast or paper), keep its outputs in book/*.ipynb"
-	@echo "make test    run all tests, the quick simulated book among them"
+	@echo "make test    check style and types, run all tests, the quick simulated book among them"
 	@echo "             ARGS='-m \"not book\"'  leaves the book out; ARGS goes to pytest"
-	@echo "make clean   remove build and .venv"
+	@echo "make light   install nerlib without extras into .venv-light, and check what works there"
+	@echo "make clean   remove build, .venv and .venv-light"
 	@echo "PYTHON=...   the Python to use, 3.11 or newer"
 	@echo "NERLIB_DATA=...   a folder with recorded sessions;  NERLIB_CACHE=...  where downloads are kept"
 
@@ -49,17 +51,35 @@ book: $(INSTALLED)
 test: $(INSTALLED)
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
 	@$(RUN) -m pytest $(ARGS)
 
-# No stamp while something is being installed: an interrupted installation starts from nothing the next time.
+light: $(LIGHT)
+	@.venv-light/bin/python tests/light/check.py
+
+define check_python
+@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is \
+needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Install it, or name one: make PYTHON=..."; exit 1; }
+endef
+PIP_INSTALL = -m pip install --quiet --quiet --disable-pip-version-check --root-user-action ignore \
+    --constraint constraints.txt
+
+# The stamp is removed during an installation: after an interruption the next call starts from scratch.
 $(INSTALLED): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is \
-	needed, and $(PYTHON) is $$($(PYTHON) --version 2>&1). Install it, or name one: make PYTHON=..."; exit 1; }
+	$(check_python)
 	@echo "Installing into .venv (a few minutes, once)"
 	@test -f $@ && rm $@ || $(PYTHON) -m venv --clear .venv
-	@$(RUN) -m pip install --quiet --quiet --disable-pip-version-check --root-user-action ignore \
-	    --constraint constraints.txt --editable '.[book,test]'
+	@$(RUN) $(PIP_INSTALL) --editable '.[book,test]'
+	@touch $@
+
+# build/lib would bring modules into the wheel that the source no longer has.
+$(LIGHT): pyproject.toml constraints.txt $(wildcard nerlib/*.py nerlib/*/*.py)
+	$(check_python)
+	@echo "Installing the core into .venv-light (a few minutes the first time)"
+	@test -f $@ && rm $@ || { $(PYTHON) -m venv --clear .venv-light && echo '*' > .venv-light/.gitignore; }
+	@rm -rf build/lib
+	@.venv-light/bin/python $(PIP_INSTALL) .
 	@touch $@
 
 clean:
-	rm -rf build .venv
+	rm -rf build .venv .venv-light

@@ -1,15 +1,19 @@
-"""What the published settings give: NER on every recording, the others on those of Chewie.
+"""Scores at the published settings: NER on every recording, the other methods on those of Chewie.
 
     NERLIB_DATA=... python benchmarks/paper_settings.py
 
-Five hours on two cores; chapters 3, 5, 6 and 7 and benchmarks/speed.py quote what it writes,
-book/reference/paper_settings.json. Finished cells are cached: it goes on where it stopped.
+Five hours on two cores. Writes book/reference/paper_settings.json, which chapters 3, 5, 6 and 7 and
+benchmarks/speed.py quote. Finished runs are cached: a second call continues where the first one stopped.
 """
 
+import sys
 from pathlib import Path
 
-from nerlib import experiments, results
-from nerlib.data import cache_folder, open_sessions
+sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
+
+from companion import paper, results
+from companion.catalogue import cache_folder, open_sessions
+from nerlib import experiments
 
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "paper_settings.json"
 RIVALS = ("CEBRA", "CEBRA-velocity", "piVAE", "UMAP", "UMAP-label")
@@ -20,12 +24,12 @@ SEEDS = range(SEED, SEED + 8)  # of NER within its sessions
 def main():
     recordings, _ = open_sessions("recorded")
     chewie, han = ([s for s in recordings if s.monkey == name] for name in ("Chewie", "Han"))
-    settings = {"profile": "paper", "cache": cache_folder() / "cells"}
-    records = experiments.run(recordings, ["NER"], SEEDS, **settings)
-    records += experiments.run(chewie, RIVALS, [SEED], **settings)
-    cells = experiments.embed(chewie, ["NER", "CEBRA"], [SEED], **settings)
-    cells += experiments.embed(han, ["NER"], [SEED], **settings)
-    records += experiments.transfer(cells, lambda a, b: a.monkey == b.monkey, cache=settings["cache"])
+    cache = {"cache": cache_folder() / "runs"}
+    ner, pair = (paper.methods(names, "paper") for names in (["NER"], ["NER", "CEBRA"]))
+    records = experiments.run(recordings, ner, SEEDS, **cache)
+    records += experiments.run(chewie, paper.methods(RIVALS, "paper"), [SEED], **cache)
+    runs = experiments.embed(chewie, pair, [SEED], **cache) + experiments.embed(han, ner, [SEED], **cache)
+    records += experiments.transfer(runs, lambda a, b: a.monkey == b.monkey, **cache)
     kept = [{key: value for key, value in r.items() if key != "direction_over_time"} for r in records]
     results.write_results(PATH, sessions=recordings, profile="paper", seeds=SEEDS, records=kept)
 

@@ -1,12 +1,12 @@
-"""How fast the library is, always beside something else in the same run; nothing here is a test.
+"""Speed of the library, compared with alternatives measured in the same run; nothing here is a test.
 
     python benchmarks/speed.py [--only NAME ...] [--write]
 
-Prints a table. --write keeps it in the README and in book/reference/speed.json, which chapter 9 quotes.
-Run it on an otherwise idle machine. Both sides of a ratio are measured in the same run: those of a step, of
-sizes and of sessions alternate, with medians; what takes minutes is measured once.
-Each part has a process of its own: after a part that left much memory behind, the same training step of the
-cebra package takes less time.
+Prints a table. --write saves it in the README and in book/reference/speed.json, which chapter 9 quotes.
+Run it on an otherwise idle machine. Both sides of a ratio are measured in the same run: training steps, sizes
+and sessions alternate, and medians are reported; what takes minutes is measured once.
+Each part runs in its own process: memory left over from an earlier part changes the time of a training step
+of the cebra package.
 """
 
 import argparse
@@ -26,12 +26,19 @@ import numpy as np
 import pandas as pd
 import torch
 
-import nerlib
-from nerlib import losses
-from nerlib.results import device, versions, write_json
+sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-RESULTS = Path(__file__).resolve().parent.parent / "book" / "reference" / "speed.json"
+import nerlib
+from companion import paper
+from companion.catalogue import open_sessions
+from companion.results import device, write_json
+from nerlib import experiments, losses
+from nerlib._provenance import versions
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+RESULTS = ROOT / "book" / "reference" / "speed.json"
+PERIODS = (None, None, 360.0)  # of velocity x, y and direction
 ROWS = []
 
 
@@ -42,7 +49,7 @@ def row(what, value, unit, goal, holds, **more):
 
 
 def seconds(task, repeats, warm=1):
-    """Median over repeats, after some that do not count."""
+    """Median over repeats, after warm-up runs that do not count."""
     times = []
     for _ in range(warm + repeats):
         start = time.perf_counter()
@@ -52,7 +59,7 @@ def seconds(task, repeats, warm=1):
 
 
 def alternate(tasks, repeats):
-    """Median seconds of each task, all of them in turn, so that what the machine does meanwhile hits all."""
+    """Median seconds of each task; tasks alternate, so that other load on the machine affects all alike."""
     times = [[] for _ in tasks]
     for _ in range(repeats + 1):
         for task, taken in zip(tasks, times, strict=True):
@@ -68,7 +75,7 @@ def resident():
 
 
 def grown_memory(task, n):
-    """By how many bytes the process grows at most in ``task(n)``, looked at every millisecond."""
+    """Peak growth of the process in bytes during ``task(n)``, sampled every millisecond."""
     task(64)
     before, seen, done = resident(), [], threading.Event()
 
@@ -85,13 +92,13 @@ def grown_memory(task, n):
 
 
 def in_a_fresh_process(task, *arguments):
-    """What a function of this module returns, called where nothing was allocated before."""
+    """What a function of this module returns when it is called in a new process."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
         return fresh.submit(task, *arguments).result()
 
 
 def batch(n, copies=2):
-    """Points on the sphere (n, 3) and their labels, each of which stands twice, as in training."""
+    """Points on the sphere (n, 3) and their labels, each of which occurs twice, as in training."""
     rng = np.random.default_rng(0)
     m = n // copies
     labels = np.column_stack([rng.normal(0, 150, (m, 2)), 45.0 * rng.integers(0, 8, m)])
@@ -99,47 +106,47 @@ def batch(n, copies=2):
     return points.requires_grad_(), torch.as_tensor(labels, dtype=torch.float32).repeat(copies, 1)
 
 
-def pair_form(points, distances):
-    """The formula as it is written, one pair (i, j) after the other: O(n) work for each."""
+def loop_over_pairs(points, distances):
+    """The formula as written, one pair (i, j) after the other: O(n) work for each."""
     n, total = len(points), 0.0
     others = ~torch.eye(n, dtype=bool)
     similarity = -torch.cdist(points, points)[others].view(n, n - 1)
     for row, to in zip(similarity, distances[others].view(n, n - 1), strict=True):
-        near = row.exp()
-        total = total - row.sum() + sum(near[to >= distance].sum().log() for distance in to)
+        exp_similarity = row.exp()
+        total = total - row.sum() + sum(exp_similarity[to >= distance].sum().log() for distance in to)
     return total / (n * (n - 1))
 
 
-def column_form(points, distances):
+def loop_over_columns(points, distances):
     """The formula with a loop over the columns j, all rows i at once: O(n²) work for each."""
     n = len(points)
     others = ~torch.eye(n, dtype=bool)
     similarity = -torch.cdist(points, points)[others].view(n, n - 1)
     distances = distances[others].view(n, n - 1)
-    near, total = similarity.exp(), 0.0
+    exp_similarity, total = similarity.exp(), 0.0
     for j in range(n - 1):
         farther = (distances >= distances[:, j : j + 1]).float()
-        total = total - (similarity[:, j] - (farther * near).sum(dim=1).log()).sum()
+        total = total - (similarity[:, j] - (farther * exp_similarity).sum(dim=1).log()).sum()
     return total / (n * (n - 1))
 
 
 def library(points, labels):
-    losses.ner_loss(points, labels).backward()
+    losses.ner_loss(points, labels, periods=PERIODS).backward()
 
 
 def library_without_copies(n):
     library(*batch(n, copies=1))
 
 
-def one_loop(form, repeats):
-    """Median seconds of a loss and gradient by a loop, bytes that the first one holds, and the gradient."""
+def time_loop(loop, repeats):
+    """Median seconds of loss and gradient by a loop, bytes that the first pass holds, and the gradient."""
     points, labels = batch(1024)
-    distances = losses.label_distances(labels)
+    distances = losses.label_distances(labels, PERIODS)
     before, held, times = resident(), None, []
     for _ in range(repeats):
         points.grad = None
         start = time.perf_counter()
-        loss = form(points, distances)
+        loss = loop(points, distances)
         held = held or resident() - before
         loss.backward()
         times.append(time.perf_counter() - start)
@@ -152,7 +159,7 @@ def loss_against_the_loops():
     gradient = points.grad.numpy().copy()
     different = batch(1024, copies=1)
     quick, without_copies = alternate([lambda: library(points, labels), lambda: library(*different)], 100)
-    loops = [in_a_fresh_process(one_loop, *job) for job in ((pair_form, 1), (column_form, 7))]
+    loops = [in_a_fresh_process(time_loop, *job) for job in ((loop_over_pairs, 1), (loop_over_columns, 7))]
     assert all(np.allclose(found, gradient, atol=1e-7) for *_, found in loops)
     told = [f"({slow:.2g} s, {held / 1e9:.1f} GB)" for slow, held, _ in loops]
     for what, (slow, held, _), taken in (
@@ -187,7 +194,7 @@ def session_like(n_bins, n_neurons, seed=0):
 
 
 def fit_seconds(make, data, steps):
-    """Seconds a step: the difference of two runs, so that the start does not count."""
+    """Seconds per step: the difference of two fits, so that the start does not count."""
     times = []
     for n in steps:
         model = make(n)
@@ -211,7 +218,7 @@ def step_against_cebra():
         )  # fmt: skip
 
     def ours(n):
-        return nerlib.NER(max_iter=n, batch_size=512, random_state=0)
+        return nerlib.NER(max_iter=n, batch_size=512, periods=PERIODS, random_state=0)
 
     times = [[fit_seconds(make, (rates, labels), (50, 250)) for make in (ours, theirs)] for _ in range(9)]
     ratios = np.divide(*np.transpose(times[1:]))  # the first turn still loads code
@@ -222,7 +229,7 @@ def step_against_cebra():
 
 
 def one_fit(n_bins):
-    nerlib.NER(max_iter=32, batch_size=512, random_state=0).fit(*session_like(n_bins, 10))
+    nerlib.NER(max_iter=32, batch_size=512, periods=PERIODS, random_state=0).fit(*session_like(n_bins, 10))
 
 
 def step_over_bins():
@@ -230,7 +237,7 @@ def step_over_bins():
     data = [session_like(n, 10) for n in sizes]
 
     def make(n):
-        return nerlib.NER(max_iter=n, batch_size=512, random_state=0)
+        return nerlib.NER(max_iter=n, batch_size=512, periods=PERIODS, random_state=0)
 
     times = np.median([[fit_seconds(make, d, (64, 448)) for d in data] for _ in range(3)], axis=0)
     ratio = times[1] / times[0]
@@ -242,7 +249,7 @@ def step_over_bins():
 
 def transform():
     rates, labels = session_like(1_000_000, 100)
-    model = nerlib.NER(max_iter=5, random_state=0).fit(rates[:5000], labels[:5000])
+    model = nerlib.NER(max_iter=5, periods=PERIODS, random_state=0).fit(rates[:5000], labels[:5000])
     rate = len(rates) / seconds(lambda: model.transform(rates), 5)
     row("transform, 10⁶ bins × 100 neurons", rate / 1e6, "million bins/s", "≥ 2", rate >= 2e6)
     one = 1e6 * seconds(lambda: model.transform(rates[:1]), 2000, warm=100)
@@ -258,12 +265,10 @@ def importing():
 
 def recordings():
     """Profile `fast`: one recording; and all of them, three seeds, against one at the published settings."""
-    from nerlib import data, experiments
-
-    sessions, _ = data.open_sessions("recorded")
+    sessions, _ = open_sessions("recorded")
     longest = max(sessions, key=lambda s: len(s.trial))
     train = longest.split()[0]
-    model = nerlib.make_method("NER", "fast", random_state=42)
+    model = paper.make_method("NER", "fast", random_state=42)
     taken = seconds(lambda: model.fit(train.rates, train.labels, train.trial), 2)
     row(
         f"profile fast, the longest recording ({longest.name} {longest.area})",
@@ -273,29 +278,27 @@ def recordings():
         taken <= 10,
     )
     start = time.perf_counter()
-    nerlib.make_method("NER", "paper", random_state=42).fit(train.rates, train.labels, train.trial)
+    paper.make_method("NER", "paper", random_state=42).fit(train.rates, train.labels, train.trial)
     one = time.perf_counter() - start
     start = time.perf_counter()
-    experiments.embed(sessions, ["NER"], [42, 43, 44], profile="fast", verbose=False)
+    experiments.embed(sessions, paper.methods(["NER"], "fast"), [42, 43, 44], verbose=False)
     every = time.perf_counter() - start
     row(f"all {len(sessions)} recordings × 3 seeds, fast, against one at the published settings", every / one,
         "×", "≤ 1", every <= one, seconds=every, one_seconds=one)  # fmt: skip
 
 
 def profiles():
-    """Held-out scores of `fast` less those of the published settings, means over seeds.
+    """Held-out scores of `fast` minus those of the published settings, means over seeds.
 
-    `fast` was chosen on validation trials (validation.py); its seeds here had no part in that.
+    `fast` was chosen on validation trials (validation.py), with other seeds than those used here.
     """
-    from nerlib import data, experiments
-
-    sessions, _ = data.open_sessions("recorded")
-    fast = experiments.run(sessions, ["NER"], range(48, 60), profile="fast", verbose=False)
-    paper = json.loads((RESULTS.parent / "paper_settings.json").read_text())["records"]
-    asked = {"method": "NER", "split": "test", "form": "standard", "decoder": "linear"}
+    sessions, _ = open_sessions("recorded")
+    fast = experiments.run(sessions, paper.methods(["NER"], "fast"), range(48, 60), verbose=False)
+    published = json.loads((RESULTS.parent / "paper_settings.json").read_text())["records"]
+    asked = {"method": "NER", "split": "test", "protocol": "corrected", "decoder": "linear"}
     tables = {
         name: pd.DataFrame([r for r in records if asked.items() <= r.items()])
-        for name, records in (("fast", fast), ("paper", paper))
+        for name, records in (("fast", fast), ("paper", published))
     }
     seeds = {name: sorted(set(table["seed"])) for name, table in tables.items()}
     for what, metrics in (
@@ -325,7 +328,7 @@ def measured(name):
 
 
 def table(content):
-    """The rows in Markdown, and what they were measured on."""
+    """The rows in Markdown, followed by the machine and versions they were measured on."""
     lines = ["| | measured | goal | |", "|---|---|---|---|"]
     for r in content["rows"]:
         value = format(r["value"], ",.0f" if r["value"] >= 1000 else ".3g").replace("-", "−")
@@ -347,10 +350,10 @@ def quote(content):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
-    parser.add_argument("--write", action="store_true", help=f"keep the table in {RESULTS.name}")
+    parser.add_argument("--write", action="store_true", help=f"save the table in {RESULTS.name} and README")
     given = parser.parse_args()
     if given.write and given.only != list(PARTS):
-        parser.error("--write keeps one whole run; leave out --only")
+        parser.error("--write saves a complete run; leave out --only")
     rows, today = [], datetime.now(UTC).strftime("%Y-%m-%d")
     for name in given.only:
         rows += in_a_fresh_process(measured, name)

@@ -1,19 +1,23 @@
-"""Which settings validation trials prefer: the same few for every method that trains the network.
+"""Choice of the settings of profile `fast`, on validation trials: the same candidates for every method.
 
     NERLIB_DATA=... python benchmarks/validation.py
 
-Test trials stay out of it: a session is its training trials here, and the last fifth of these validates.
-Half an hour on two cores; chapter 3 quotes what it writes, book/reference/validation.json. Finished cells are
-cached: it goes on where it stopped.
+Test trials are not used: each session is reduced to its training trials, and the last fifth of these is the
+validation set. Half an hour on two cores. Writes book/reference/validation.json, which chapter 3 quotes.
+Finished runs are cached: a second call continues where the first one stopped.
 """
 
+import sys
 from pathlib import Path
 
-from nerlib import experiments, results
-from nerlib.data import cache_folder, open_sessions
+sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
+
+from companion import paper, results
+from companion.catalogue import cache_folder, open_sessions
+from nerlib import experiments
 
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "validation.json"
-METHODS = ("NER", "CEBRA-velocity", "CEBRA-16", "bottleneck")
+METHODS = ("NER", "CEBRA-velocity", "CEBRA-16", "MSE bottleneck")
 SEEDS = (42,)
 TRIED = [
     {"max_iter": 2400, "batch_size": 128, "learning_rate": 1e-3},
@@ -23,7 +27,12 @@ TRIED = [
     {"max_iter": 2400, "batch_size": 64, "learning_rate": 4e-3},
     {"max_iter": 1600, "batch_size": 64, "learning_rate": 6e-3},  # fast of the bottleneck
 ]
-TRIED.append(TRIED[1] | {"averaged": 0.0})
+TRIED.append(TRIED[1] | {"weight_averaging": 0.0})
+
+
+def describe(settings):
+    """Settings as text, as they stand in the records: all that were tried, defaults among them."""
+    return ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
 
 
 def main():
@@ -31,11 +40,13 @@ def main():
     training = [session.split()[0] for session in recordings]
     records = []
     for tried in TRIED:
-        records += experiments.run(training, METHODS, SEEDS, cache=cache_folder() / "cells", **tried)
+        methods = paper.methods(METHODS, "fast", **tried)
+        scored = experiments.run(training, methods, SEEDS, cache=cache_folder() / "runs")
+        records += [r | {"settings": describe(tried)} for r in scored]
     kept = [
         {**{name: value for name, value in r.items() if name != "direction_over_time"}, "split": "validation"}
         for r in records
-        if r["split"] == "test" and r["form"] == "standard"
+        if r["split"] == "test" and r["protocol"] == "corrected"
     ]
     results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=kept)
 

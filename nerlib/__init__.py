@@ -1,27 +1,27 @@
-"""Neural Embeddings Rank (NER): models, losses and decoders for the companion book.
+"""Neural Embeddings Rank (NER): models, losses, decoders and scores for neural population recordings.
 
 Names are resolved on first use, so that ``import nerlib`` loads nothing heavy.
 """
 
 from importlib import import_module
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Session": "session",
-    "load_session": "data",
-    "list_sessions": "data",
     "read_nwb": "data",
     "simulate_session": "data",
+    "Bottleneck": "models",
     "CEBRA": "models",
     "DPCA": "models",
     "NER": "models",
     "PCA": "models",
     "PiVAE": "models",
+    "Ridge": "models",
     "UMAP": "models",
     "make_method": "models",
 }
-_MODULES = "alignment cells comparison data decoders experiments losses metrics plots results".split()
+_MODULES = "alignment data decoders experiments losses metrics models plots".split()
 __all__ = [*_HOME, *_MODULES]
 
 

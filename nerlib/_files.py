@@ -1,17 +1,15 @@
-"""Files that appear whole or not at all."""
+"""Atomic writing of files."""
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 
 @contextmanager
-def whole_file(path):
-    """A path to write to; what is written there takes the place of ``path`` once it is complete.
-
-    A reader sees the old file or the new one, never a part; after an error the old one stays.
-    """
+def write_whole(path: str | Path) -> Iterator[Path]:
+    """A temporary path to write to, which replaces ``path`` when the block ends without an error."""
     path = Path(path)
     partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:

@@ -1,64 +1,67 @@
-"""Maps that carry the embedding of one session onto that of another (SCIENCE, section 5)."""
+"""Maps that align the embedding of one session with that of another (Methods page, *Alignment*)."""
+
+from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from sklearn.linear_model import LinearRegression
 
+from nerlib.session import Session
 
-def align(source, target, source_session, target_session, *, form="standard"):
-    """The rotation or reflection that lays the trial averages of one embedding over those of another.
 
-    - ``standard``: one orthogonal Procrustes fit to the averages of all directions at once. Give it training
-      trials alone, and test trials stay unseen.
-    - ``published``: a fit for each direction apart; then, of these maps, the one whose result for the whole
-      session is nearest to the session turned direction by direction. The paper gave it all trials, those of
-      the target that were scored afterwards among them.
+def align(
+    source, target, source_session: Session, target_session: Session, *, protocol: str = "corrected"
+) -> np.ndarray:
+    """The rotation or reflection that aligns the trial averages of one embedding with those of another.
+
+    - ``corrected``: one orthogonal Procrustes fit to the averages of all directions at once. Give it training
+      trials only, and test trials stay unseen.
+    - ``published``: one fit per direction; then, of these maps, the one whose result for the whole session is
+      nearest to the session rotated direction by direction. The paper gave it all trials, including those of
+      the target that were scored afterwards.
 
     Parameters
     ----------
     source, target : arrays (T, d) and (U, d), embeddings, not necessarily of the same neurons or length
     source_session, target_session : Session with T and U bins, the movements
-    form : "standard" or "published"
+    protocol : "corrected" or "published"
 
     Returns
     -------
-    array (d, d), orthogonal; ``source @ rotation`` lies on the target
+    array (d, d), orthogonal; ``source @ rotation`` is aligned with the target
 
     Raises
     ------
-    ValueError : unknown form, shapes that disagree, values that are not finite, no direction in common
+    ValueError : unknown protocol, shapes that disagree, values that are not finite, no direction in common
     """
-    if form not in ("standard", "published"):
-        raise ValueError(f"form must be standard or published; got {form!r}")
+    if protocol not in ("corrected", "published"):
+        raise ValueError(f"protocol must be corrected or published; got {protocol!r}")
     directions, *averages = _checked_averages(source, target, source_session, target_session)
-    if form == "standard":
+    if protocol == "corrected":
         return orthogonal_procrustes(*(average.reshape(-1, average.shape[-1]) for average in averages))[0]
 
     candidates = np.array([orthogonal_procrustes(*both)[0] for both in zip(*averages, strict=True)])
     # ‖Z R − Z R_k‖² over the bins of direction k is the trace of (R − R_k)ᵀ ZᵀZ (R − R_k).
     of_direction = [np.asarray(source, float)[source_session.direction == k] for k in directions]
     scatter = np.array([z.T @ z for z in of_direction])
-    apart = candidates[:, None] - candidates
-    return candidates[np.einsum("rkij,kil,rklj->r", apart, scatter, apart).argmin()]
+    difference = candidates[:, None] - candidates
+    return candidates[np.einsum("rkij,kil,rklj->r", difference, scatter, difference).argmin()]
 
 
-def align_affine(source, target, source_session, target_session):
-    """The affine map that lays the trial averages of one embedding over those of another, by least squares.
+def align_affine(source, target, source_session: Session, target_session: Session):
+    """The affine map that aligns the trial averages of one embedding with those of another, by least squares.
 
-    It may stretch, shear and shift as well as turn: the most that a linear decoder could make good. How much
-    better it does than the rotation of `align` tells how far two embeddings are from being turned copies.
+    It may stretch, shear and shift as well as rotate: the most that a linear decoder could compensate. Its
+    gain over the rotation of `align` tells how far two embeddings are from being rotated copies.
 
     Parameters
     ----------
-    source, target, source_session, target_session : as in `align`
+    source, target, source_session, target_session : as in `align`, errors too
 
     Returns
     -------
-    matrix (d, d) and offset (d,); ``source @ matrix + offset`` lies on the target
-
-    Raises
-    ------
-    ValueError : as `align`
+    matrix (d, d) and offset (d,); ``source @ matrix + offset`` is aligned with the target
     """
     _, *averages = _checked_averages(source, target, source_session, target_session)
     here, there = (average.reshape(-1, average.shape[-1]) for average in averages)
@@ -67,44 +70,39 @@ def align_affine(source, target, source_session, target_session):
 
 
 def _checked_averages(source, target, source_session, target_session):
-    """What `common_averages` gives of two embeddings, after a look at both."""
-    pairs = ((source, source_session), (target, target_session))
-    for embedding, session in pairs:
-        if np.ndim(embedding) != 2 or len(embedding) != len(session.trial):
-            raise ValueError(
-                f"{session.name} has {len(session.trial)} bins, so its embedding must be "
-                f"({len(session.trial)}, d); got {np.shape(embedding)}"
-            )
-        if not np.isfinite(embedding).all():
-            raise ValueError(f"the embedding of {session.name} holds NaN or infinite values")
-    if np.shape(source)[1] != np.shape(target)[1]:
-        raise ValueError(
-            f"embeddings of {np.shape(source)[1]} and {np.shape(target)[1]} dimensions cannot be aligned"
-        )
-    return common_averages(*zip(*pairs, strict=True))
+    """`common_averages` of two embeddings, after checks."""
+    source, target = check_embedding(source, source_session), check_embedding(target, target_session)
+    dimensions = f"{source.shape[1]} and {target.shape[1]}"
+    if source.shape[1] != target.shape[1]:
+        raise ValueError(f"embeddings of {dimensions} dimensions cannot be aligned")
+    return common_averages([source, target], [source_session, target_session])
 
 
-def common_averages(embeddings, sessions):
-    """Trial averages of several sessions, cut to what they share.
+def check_embedding(embedding, session):
+    """The embedding as an array (T, d) of finite values, one row per bin of the session."""
+    embedding, n_bins = np.asarray(embedding), len(session.trial)
+    if embedding.ndim != 2 or len(embedding) != n_bins:
+        wanted = f"{session.name} has {n_bins} bins, so the embedding must be ({n_bins}, d)"
+        raise ValueError(f"{wanted}; got {embedding.shape}")
+    if not np.isfinite(embedding).all():
+        raise ValueError(f"the embedding of {session.name} holds NaN or infinite values")
+    return embedding
 
-    Parameters
-    ----------
-    embeddings : sequence of arrays (T, d)
-    sessions : sequence of Session, with T bins each
+
+def common_averages(embeddings: Sequence, sessions: Sequence[Session]):
+    """Trial averages of several embeddings (T, d), of sessions with T bins each.
 
     Returns
     -------
     directions : array (K,), degrees; those that every session has
-    averages : one array (K, bins, d) a session; bins of the shortest trial of all
+    averages : one array (K, bins, d) per session; bins of the shortest trial of all
 
     Raises
     ------
     ValueError : no direction in common
     """
     averaged = [s.average_by_direction(z) for z, s in zip(embeddings, sessions, strict=True)]
-    directions = averaged[0][0]
-    for others, _ in averaged:
-        directions = np.intersect1d(directions, others)
+    directions = reduce(np.intersect1d, (own for own, _ in averaged))
     if not len(directions):
         raise ValueError(f"{' and '.join(s.name for s in sessions)} have no direction in common")
     n_bins = min(average.shape[1] for _, average in averaged)

@@ -1,260 +1,190 @@
-"""From sessions, methods and seeds to tidy records, many cells at a time.
+"""Many runs: from sessions, methods and seeds to one tidy table.
 
-`run` decodes and scores cells within their session, `transfer` across sessions and areas. Both go through any
-`concurrent.futures.Executor`; embeddings and scores are cached by their content.
+`run` fits and scores, `embed` fits, `transfer` decodes sessions through one another. All use joblib, with the
+processes of one machine, or a Dask cluster inside ``parallel_config(backend="dask")``. Results are cached by
+content in a folder that must be trusted, since joblib stores pickles. In a script, call these below
+``if __name__ == "__main__":``.
 """
 
-import hashlib
-import os
 import traceback
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
+from joblib import Memory, Parallel, delayed
+from joblib import hash as content_hash
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
-from nerlib._kept import read_arrays, read_records, result_path, write_records
-from nerlib.cells import check_decoders, embedding_path, fit_cell, records, several, transfer_records
-from nerlib.models import DETERMINISTIC, make_method
+from nerlib import runs as _runs
+from nerlib._provenance import source_digest, versions
+from nerlib.models import make_method
+from nerlib.session import Session
+
+fit_run, score_run, transfer_run = _runs.fit_run, _runs.score_run, _runs.transfer_run
 
 
 def run(
-    sessions,
-    methods=("NER",),
-    seeds=(42,),
+    sessions: Session | Iterable[Session],
+    methods: str | Iterable[str] | Mapping[str, Any] = ("NER",),
+    seeds: int | Iterable[int] = (42,),
     *,
-    profile="fast",
     decoders=("linear",),
-    executor=None,
-    cache=None,
-    verbose=True,
-    **overrides,
-):
-    """Fit and score every cell of sessions × methods × seeds.
-
-    The processes of the default pool import the script that calls this: in a script, do so below
-    ``if __name__ == "__main__":``.
+    n_jobs: int = -1,
+    cache: str | Path | None = None,
+    verbose: bool = True,
+) -> list[dict]:
+    """Fit and score every combination of sessions, methods and seeds.
 
     Parameters
     ----------
     sessions : list of Session, or one
-    methods : names of `models.METHODS`, or one
-    seeds : ints, or one; methods that no chance enters run with the first
-    profile, **overrides : as in `models.make_method`
-    decoders : names of `DECODERS`
-    executor : concurrent.futures.Executor, Dask's among them, or None for a pool of processes, one a core
+    methods : names in `models.METHODS`, or a dict from names to unfitted estimators
+    seeds : ints, or one; deterministic methods (without ``random_state``) run with the first
+    decoders : "linear", "kNN"
+    n_jobs : int, processes as in joblib.Parallel; -1: one per core
     cache : folder for embeddings and scores, or None to compute them all
     verbose : bool, show a progress bar
 
     Returns
     -------
-    list of dict, the `records` of every cell, in the order sessions, methods, seeds
+    list of dict, the rows of `score_run` in the order sessions, methods, seeds
 
     Raises
     ------
-    ValueError : an unknown method, profile or decoder, before anything is fitted
-    RuntimeError : after all other cells are done, when some failed; names session, method and seed of each.
-        With a cache the others are kept, and the next call does only what is missing.
+    ValueError : an unknown method or decoder, before anything is fitted
+    RuntimeError : after all other runs are finished, when some failed; names session, method and seed of
+        each. With a cache the others are kept, and the next call does only what is missing.
     """
+    jobs, decoders = _jobs(sessions, methods, seeds), _runs.check_decoders(decoders)
+    score = Memory(cache, verbose=0).cache(_scores, ignore=["job", "cache"])
+    calls = [(job, decoders, cache, _runs.job_key(job)) for job in jobs]
+    return [row for rows in _parallel(score, calls, jobs, n_jobs, verbose) for row in rows]
+
+
+def embed(sessions, methods=("NER",), seeds=(42,), *, n_jobs=-1, cache=None, verbose=True) -> list[_runs.Run]:
+    """Fit every combination of sessions, methods and seeds; parameters, order and errors as in `run`."""
     jobs = _jobs(sessions, methods, seeds)
-    settings = {"profile": profile, "cache": cache, **overrides}
-    task = _Scoring(check_decoders(decoders), settings)
-    return [record for scored in _spread(task, jobs, executor, verbose) for record in scored]
+    calls = [(job, _runs.job_key(job)) for job in jobs]
+    fitted = _parallel(_runs.fit_function(cache), calls, jobs, n_jobs, verbose)
+    return [_runs.as_run(job, one) for job, one in zip(jobs, fitted, strict=True)]
 
 
-def embed(
-    sessions,
-    methods=("NER",),
-    seeds=(42,),
+def transfer(
+    runs: list[_runs.Run],
+    pairs: Callable[[Session, Session], bool],
     *,
-    profile="fast",
-    executor=None,
-    cache=None,
-    verbose=True,
-    **overrides,
-):
-    """Fit every cell of sessions × methods × seeds; parameters, order and errors as in `run`.
-
-    Returns
-    -------
-    list of Cell
-    """
-    jobs = _jobs(sessions, methods, seeds)
-    return _spread(_Fitting({"profile": profile, "cache": cache, **overrides}), jobs, executor, verbose)
-
-
-def transfer(cells, pairs, *, decoders=("linear",), executor=None, cache=None, verbose=True):
+    decoders=("linear",),
+    n_jobs: int = -1,
+    cache: str | Path | None = None,
+    verbose: bool = True,
+) -> list[dict]:
     """Decode sessions through other sessions.
 
     Parameters
     ----------
-    cells : list of Cell of `embed`
+    runs : list of Run of `embed`
     pairs : callable, (source Session, target Session) -> bool, whether to decode one through the other
-    decoders, executor, cache, verbose : as in `run`
+    decoders, n_jobs, cache, verbose : as in `run`
 
     Returns
     -------
-    list of dict, the `transfer_records` of each cell as the source, its targets the cells of the same method,
-    profile, seed and settings
+    list of dict, the rows of `transfer_run` with each run as the source; its targets are the runs of the same
+    method, seed and settings
 
     Raises
     ------
     RuntimeError : as in `run`
     """
+    decoders = _runs.check_decoders(decoders)
+    slim = [_without_rates(run) for run in runs]
+    digests = [content_hash([r.about, r.session.digest, r.corrected, r.published]) for r in runs]
+    alike = [[r.about[key] for key in ("method", "seed", "settings")] for r in runs]
+    calls, sources = [], []
+    for i, source in enumerate(runs):
+        j = [j for j, r in enumerate(runs) if alike[j] == alike[i] and pairs(source.session, r.session)]
+        if j:
+            key = content_hash([digests[i], [digests[k] for k in j], versions(), source_digest()])
+            calls.append((slim[i], [slim[k] for k in j], decoders, key))
+            sources.append(_runs.Job(source.session, source.about["method"], source.about["seed"], None))
+    score = Memory(cache, verbose=0).cache(_transfers, ignore=["source", "targets"])
+    return [row for rows in _parallel(score, calls, sources, n_jobs, verbose) for row in rows]
 
-    def alike(cell):
-        return [cell.about[key] for key in ("method", "profile", "seed", "settings")]
 
-    jobs = [
-        (source, [c for c in cells if alike(c) == alike(source) and pairs(source.session, c.session)])
-        for source in cells
-    ]
-    task = _Transferring(check_decoders(decoders), cache)
-    done = _spread(task, [job for job in jobs if job[1]], executor, verbose)
-    return [record for scored in done for record in scored]
+def _scores(job, decoders, cache, key):
+    return score_run(_runs.as_run(job, _runs.fit_function(cache)(job, key)), decoders)
+
+
+def _transfers(source, targets, decoders, key):
+    return transfer_run(source, targets, decoders)
+
+
+def _without_rates(run):
+    """Transfer decodes embeddings; the rates, by far the largest part, need not be sent to every process."""
+    none = np.zeros((len(run.session.trial), 1), np.float32)
+    return replace(run, session=replace(run.session, rates=none))
 
 
 def _jobs(sessions, methods, seeds):
-    seeds = several(seeds)
+    sessions, seeds = _runs.as_tuple(sessions), _runs.as_tuple(seeds)
+    if not isinstance(methods, Mapping):
+        methods = {name: make_method(name) for name in _runs.as_tuple(methods)}
     return [
-        (session, method, seed)
-        for session in several(sessions)
-        for method in several(methods)
-        for seed in (seeds[:1] if method in DETERMINISTIC else seeds)
+        _runs.make_job(session, name, method, seed)
+        for session in sessions
+        for name, method in methods.items()
+        for seed in (seeds if "random_state" in method.get_params() else seeds[:1])
     ]
 
 
-def _planned(settings, method, seed):
-    """The cache, and the model that is not fitted yet."""
-    others = {name: value for name, value in settings.items() if name != "cache"}
-    return settings["cache"], make_method(method, random_state=seed, **others)
+def _parallel(function, calls, jobs, n_jobs, verbose):
+    """The results of a cached function, in order: stored ones are read, the others computed in parallel."""
+    results = {i: found for i, call in enumerate(calls) if (found := _stored(function, call)) is not None}
+    waiting = [i for i in range(len(calls)) if i not in results]
+    failures = {}
 
+    def compute(indices):
+        work = (delayed(_attempt)(function, i, calls[i]) for i in indices)
+        for i, result, failure in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+            bar.update()
+            if failure is None:
+                results[i] = result
+            else:
+                failures[i] = failure
 
-class _Fitting(NamedTuple):
-    """A task for `_spread`: called in a worker; ``read`` finds what an earlier call has kept, or None."""
-
-    settings: dict
-
-    def __call__(self, session, method, seed):
-        return fit_cell(session, method, seed, **self.settings)
-
-    def read(self, session, method, seed):
-        cache, model = _planned(self.settings, method, seed)
-        stored = read_arrays(embedding_path(cache, session, model)) is not None
-        return self(session, method, seed) if stored else None
-
-
-class _Scoring(NamedTuple):
-    decoders: tuple
-    settings: dict
-
-    def _path(self, session, method, seed):
-        cache, model = _planned(self.settings, method, seed)
-        embedding = embedding_path(cache, session, model)
-        about = [embedding and embedding.stem, method, {**self.settings, "cache": None}, self.decoders]
-        return result_path(cache, "json", (__name__,), about)
-
-    def __call__(self, *job):
-        done = records(fit_cell(*job, **self.settings), self.decoders)
-        write_records(self._path(*job), done)
-        return done
-
-    def read(self, *job):
-        return read_records(self._path(*job))
-
-
-class _Transferring(NamedTuple):
-    decoders: tuple
-    cache: object
-
-    def _path(self, source, targets):
-        about = [[c.about, c.session.digest, _digest_arrays(c)] for c in (source, *targets)]
-        return result_path(self.cache, "json", (__name__,), about, self.decoders)
-
-    def __call__(self, *job):
-        done = transfer_records(*job, self.decoders)
-        write_records(self._path(*job), done)
-        return done
-
-    def read(self, *job):
-        return read_records(self._path(*job))
-
-
-def _spread(task, jobs, executor, verbose):
-    """The results of all jobs, in order: those that are kept, and the others through the executor."""
-    done = [task.read(*job) for job in jobs]
-    missing = {i: job for i, job in enumerate(jobs) if done[i] is None}
-    failures = []
-    finished = _in_processes(task, missing) if executor is None else _finished(executor, task, missing)
-    for i, future in tqdm(finished, total=len(missing), desc="cells", disable=not verbose):
+    with tqdm(total=len(waiting), desc="runs", disable=not verbose) as bar:
         try:
-            done[i] = future.result()
-        except Exception:
-            failures.append(f"{_name(*jobs[i])}:\n{traceback.format_exc()}")
+            compute(waiting)
+        except TerminatedWorkerError:  # e.g. out of memory: one by one, to lose only the run that fails
+            for i in [i for i in waiting if i not in results and i not in failures]:
+                try:
+                    compute([i])
+                except TerminatedWorkerError:
+                    failures[i] = traceback.format_exc()
     if failures:
-        raise RuntimeError(f"{len(failures)} of {len(jobs)} failed\n" + "\n".join(failures))
-    return done
+        told = []
+        for i, failure in sorted(failures.items()):
+            session, method, seed, _ = jobs[i]
+            told.append(f"{session.name} {session.area}, {method}, seed {seed}:\n{failure}")
+        raise RuntimeError(f"{len(failures)} of {len(calls)} failed\n" + "\n".join(told))
+    return [results[i] for i in range(len(calls))]
 
 
-def _finished(executor, task, jobs):
-    """(place, future) of each job, as they end."""
-    futures = {executor.submit(task, *job): i for i, job in jobs.items()}
-    for future in as_completed(futures):
-        yield futures[future], future
-
-
-def _in_processes(task, jobs):
-    """`_finished` in a pool of processes.
-
-    A worker that dies, for want of memory for example, takes its pool with it. What that leaves undone is
-    done one by one, so that only the job that kills its worker is lost.
-    """
-    left = {}
-    if jobs:
-        with _process_pool(len(jobs)) as pool:
-            for i, future in _finished(pool, task, jobs):
-                if isinstance(future.exception(), BrokenProcessPool):
-                    left[i] = jobs[i]
-                else:
-                    yield i, future
-    for i, job in left.items():
-        with _process_pool(1) as pool:
-            yield from _finished(pool, task, {i: job})
-
-
-def _name(session, method, seed=None):
-    if seed is None:  # a source and its targets
-        session, method, seed = session.session, session.about["method"], session.about["seed"]
-    return f"{session.name} {session.area}, {method}, seed {seed}"
-
-
-@contextmanager
-def _process_pool(n_jobs):
-    """One process a core, torch's threads shared out: cells are many, and do not wait for one another."""
-    workers = min(
-        n_jobs, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    )
-    threads = max(1, torch.get_num_threads() // workers)
-    pool = ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_limit_threads, initargs=(threads,)
-    )
+def _stored(function, call):
+    """The stored result of a call, or None when there is none or it is damaged."""
+    if not function.check_call_in_cache(*call):
+        return None
     try:
-        yield pool
-    finally:
-        pool.shutdown(cancel_futures=True)
+        return function.call_and_shelve(*call).get()
+    except Exception:  # joblib raises many kinds for a damaged file
+        return None
 
 
-def _limit_threads(threads):
-    """Torch and the linear algebra under numpy each start threads of their own, and they get in the way."""
-    torch.set_num_threads(threads)
-    threadpool_limits(threads)
-
-
-def _digest_arrays(cell):
-    arrays = [*cell.standard.values(), *cell.published.values()]
-    return hashlib.sha256(b"".join(np.ascontiguousarray(a).data for a in arrays)).hexdigest()
+def _attempt(function, i, call):
+    """In a worker: the result of a call, or why there is none."""
+    try:
+        return i, function(*call), None
+    except Exception:
+        return i, None, traceback.format_exc()

@@ -1,13 +1,12 @@
-"""The loss of NER, by which distances between embeddings follow the rank of distances between labels; and
-that of CEBRA.
+"""The loss of NER, which makes distances between embeddings follow the rank of label distances, and CEBRA's.
 
-Equation (section 3 of the NER paper; Rank-N-Contrast, Zha et al., NeurIPS 2023): with similarities
+Section 3 of the NER paper (Rank-N-Contrast, Zha et al., NeurIPS 2023, on movement labels): with similarities
 s_ij = −‖z_i − z_j‖ / τ and label distances d_ij,
 
     L = −1/(n(n−1)) Σ_i Σ_{j≠i} log( exp s_ij / Σ_{k≠i, d_ik ≥ d_ij} exp s_ik ).
 
-Read as it stands this costs O(n³). Once the columns of row i are in the order of d_ik, every denominator
-is a cumulative sum from the far end, so that one sort and one sweep a row are enough: O(n² log n).
+Evaluated directly this costs O(n³). With the columns of row i sorted by d_ik, every denominator is a
+cumulative sum from the far end, so one sort and one pass per row are enough: O(n² log n).
 """
 
 from numbers import Real
@@ -17,18 +16,21 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from nerlib import _rank_loss_numba as kernel
+
 _SAFE_RANGE = {torch.float32: 80.0, torch.float64: 300.0}  # exp(-range) must stay a normal number
 
 
-def ner_loss(embedding, labels, *, temperature=1.0, periods=(None, None, 360.0), weights=None):
+def ner_loss(embedding, labels, *, temperature=1.0, periods=None, weights=None) -> torch.Tensor:
     """NER's loss, differentiable in the embedding.
 
     Parameters
     ----------
-    embedding : float tensor (n, d), one point a row; any device, float32 or float64
-    labels : tensor or array (n, k), of the same rows, e.g. velocity x, y (mm/s) and direction (degrees)
+    embedding : float tensor (n, d), one point per row; any device, float32 or float64
+    labels : tensor or array (n, k), e.g. velocity x, y (mm/s) and direction (degrees)
     temperature : float > 0, τ
-    periods : k entries, None for a linear column, the period for a circular one; None: all linear
+    periods : k entries, None for a linear column, the period for a circular one; None: all linear. The paper:
+        (None, None, 360), which is `Session.periods`
     weights : k floats >= 0, the factor of each column in the label distance; None: all 1
 
     Returns
@@ -39,34 +41,28 @@ def ner_loss(embedding, labels, *, temperature=1.0, periods=(None, None, 360.0),
     ------
     ValueError : shapes that disagree, fewer than two rows, labels that are not finite
     """
-    labels = torch.as_tensor(labels, device=embedding.device)
+    labels = torch.as_tensor(labels)
+    labels = labels.to(_precision(embedding.device, labels.dtype)).to(embedding.device)
     if embedding.ndim != 2 or labels.ndim != 2 or len(embedding) != len(labels):
-        raise ValueError(
-            "embedding must be (n, d) and labels (n, k) with the same n; "
-            f"got {tuple(embedding.shape)} and {tuple(labels.shape)}"
-        )
+        shapes = f"{tuple(embedding.shape)} and {tuple(labels.shape)}"
+        raise ValueError(f"embedding must be (n, d) and labels (n, k) with the same n; got {shapes}")
     if not torch.isfinite(labels).all():
         raise ValueError("labels hold NaN or infinite values; drop those rows first")
     half = len(labels) // 2
     if torch.equal(labels[:half], labels[half:]):  # references and their positives: one sort serves both
         labels = labels[:half]
-    return rank_loss(embedding, order_labels(labels, periods, weights), temperature=temperature)
+    return rank_loss(embedding, sort_labels(labels, periods, weights), temperature=temperature)
 
 
-def infonce_loss(reference, positive, negative, *, temperature=1.0):
-    """CEBRA's loss: InfoNCE with cosine similarity (Schneider, Lee, Mathis, Nature 2023; SCIENCE, section 4).
+def infonce_loss(reference, positive, negative, *, temperature=1.0) -> torch.Tensor:
+    """CEBRA's loss: InfoNCE with cosine similarity (Schneider, Lee and Mathis, Nature 2023).
 
-    L = −mean_i s(x_i, x_i⁺) + mean_i log Σ_j exp s(x_i, x_j⁻), s the cosine over the temperature.
+    L = −mean_i s(x_i, x_i⁺) + mean_i log Σ_j exp s(x_i, x_j⁻), with s the cosine divided by the temperature.
 
     Parameters
     ----------
-    reference, positive : float tensors (B, d), pairs
-    negative : float tensor (M, d), all of them negatives of every reference
+    reference, positive, negative : float tensors (B, d), (B, d) and (M, d), pairs and the negatives of all
     temperature : float > 0, τ
-
-    Returns
-    -------
-    scalar tensor
 
     Raises
     ------
@@ -83,126 +79,102 @@ def infonce_loss(reference, positive, negative, *, temperature=1.0):
     return (uniformity - alignment).mean()
 
 
-def label_distances(labels, periods=(None, None, 360.0), weights=None):
-    """Distance between labels: |Δ| summed over columns, the short way round on circular ones.
+def label_distances(labels: torch.Tensor, periods=None, weights=None) -> torch.Tensor:
+    """Distances (m, m) between labels (m, k): |Δ| summed over columns, the shorter way on circular ones.
 
-    d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|) for the labels of the paper (section 3).
-
-    Parameters
-    ----------
-    labels : tensor (m, k)
-    periods, weights : as in `ner_loss`
-
-    Returns
-    -------
-    tensor (m, m), floating
+    d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|) for the labels of the paper (section 3). ``periods`` and
+    ``weights`` as in `ner_loss`.
     """
-    n_columns = labels.shape[1]
-    periods = check_per_column("periods", periods, n_columns, None)
-    weights = check_per_column("weights", weights, n_columns, 1.0)
+    periods = check_per_column("periods", periods, labels.shape[1], None)
+    weights = check_per_column("weights", weights, labels.shape[1], 1.0)
     if not labels.is_floating_point():
-        labels = labels.double()
+        labels = labels.to(_precision(labels.device, torch.float64))
     total = labels.new_zeros(len(labels), len(labels))
     for column, period, weight in zip(labels.T, periods, weights, strict=True):
         if period is not None:
             column = column.remainder(period)
-        apart = (column[:, None] - column[None, :]).abs_()
+        distance = (column[:, None] - column[None, :]).abs_()
         if period is not None:
-            apart = torch.minimum(apart, period - apart)
-        total += apart.mul_(weight)  # two roundings, as in the sweep: fused, some exact ties would part
+            distance = torch.minimum(distance, period - distance)
+        total += distance.mul_(weight)  # two roundings, as in the kernel: fused, some exact ties would break
     return total
 
 
-class Columns(NamedTuple):
-    """Labels of which the distances are sorted: for each row the columns from near to far, and how far."""
+class SortedLabels(NamedTuple):
+    """Labels with their distances sorted: for each row the columns from near to far, and their distances."""
 
     order: np.ndarray  # int32 (m, m)
-    keys: np.ndarray  # float (m, m)
+    sorted_distances: np.ndarray  # float (m, m)
 
     def distances(self):
-        """The distances, tensor (m, m), in the order of the labels."""
-        distances = np.empty_like(self.keys)
-        np.put_along_axis(distances, self.order.astype(np.int64), self.keys, axis=1)
+        """The distances in the original order of the labels, tensor (m, m)."""
+        distances = np.empty_like(self.sorted_distances)
+        np.put_along_axis(distances, self.order.astype(np.int64), self.sorted_distances, axis=1)
         return torch.from_numpy(distances)
 
 
-def order_labels(labels, periods=(None, None, 360.0), weights=None, *, threads=None):
-    """What `rank_loss` needs to know of the labels; it does not depend on the embedding.
+def sort_labels(labels: torch.Tensor, periods=None, weights=None, *, threads: int | None = None):
+    """The part of the loss that depends on labels (m, k) alone; ``periods`` and ``weights`` as in `ner_loss`.
 
-    Parameters
-    ----------
-    labels : tensor (m, k)
-    periods, weights : as in `ner_loss`
-    threads : int or None for torch's number; how many to use on the CPU
-
-    Returns
-    -------
-    Columns on the CPU, where distances are taken and sorted in one pass; elsewhere distances, tensor (m, m)
+    Returns SortedLabels on the CPU, where distances are computed and sorted in one pass by so many threads
+    (None: torch's number); elsewhere distances (m, m).
     """
     if labels.device.type != "cpu":
         return label_distances(labels, periods, weights)
-    from nerlib._sweep import label_columns
-
-    n_columns = labels.shape[1]
-    periods = check_per_column("periods", periods, n_columns, None)
-    weights = check_per_column("weights", weights, n_columns, 1.0)
+    periods = check_per_column("periods", periods, labels.shape[1], None)
+    weights = check_per_column("weights", weights, labels.shape[1], 1.0)
     threads = threads or torch.get_num_threads()
-    return Columns(*label_columns(labels.detach().numpy(), periods, weights, threads))
+    return SortedLabels(*kernel.sorted_label_distances(labels.detach().numpy(), periods, weights, threads))
 
 
-def rank_loss(embedding, labels, *, temperature=1.0, threads=None):
+def rank_loss(embedding, labels, *, temperature=1.0, threads: int | None = None) -> torch.Tensor:
     """NER's loss from labels whose distances are known already.
 
     Parameters
     ----------
-    embedding : float tensor (n, d)
-    labels : distances between m labels, tensor (m, m), or what `order_labels` makes of them. n is a multiple
-        of m: row i of the embedding carries label i mod m. In training each label stands twice, with its
-        reference and with its positive.
-    temperature : float > 0, τ
-    threads : int or None for torch's number; how many to use on the CPU
-
-    Returns
-    -------
-    scalar tensor
+    embedding, temperature : as in `ner_loss`
+    labels : distances between m labels, tensor (m, m), or the result of `sort_labels`. n is a multiple of m:
+        row i of the embedding carries label i mod m. In training each label occurs twice, with its reference
+        and with its positive.
+    threads : int or None for torch's number; threads to use on the CPU
     """
-    is_sorted = isinstance(labels, Columns)
-    n, m = len(embedding), len(labels.keys if is_sorted else labels)
+    is_sorted = isinstance(labels, SortedLabels)
+    n, m = len(embedding), len(labels.sorted_distances if is_sorted else labels)
     if n < 2 or m == 0 or n % m:
         raise ValueError(f"{n} rows of the embedding cannot carry {m} labels; need n >= 2, a multiple of m")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    if embedding.device.type == "cpu" and _is_narrow(embedding, temperature):
-        from nerlib._sweep import sort_columns
-
-        if is_sorted or not labels.diagonal().any():  # the sweep relies on it: no label is nearer than itself
-            columns = labels if is_sorted else sort_columns(labels.detach().numpy())
-            return _SweptRankLoss.apply(embedding, columns, temperature, threads or torch.get_num_threads())
-    return _sorted_rank_loss(embedding, labels.distances() if is_sorted else labels, temperature)
+    if embedding.device.type == "cpu" and _exp_is_safe(embedding.detach(), temperature):
+        if is_sorted or not labels.diagonal().any():  # for the kernel, no label is nearer than itself
+            labels = labels if is_sorted else SortedLabels(*kernel.sort_rows(labels.detach().numpy()))
+            return _CompiledRankLoss.apply(embedding, labels, temperature, threads or torch.get_num_threads())
+    return _rank_loss_torch(embedding, labels.distances() if is_sorted else labels, temperature)
 
 
-def _is_narrow(embedding, temperature):
-    """Whether exp(s) cannot leave the normal numbers, so that plain sums of it are exact enough."""
-    if embedding.dtype not in _SAFE_RANGE:
-        return False
-    with torch.no_grad():
-        extent = torch.linalg.vector_norm(embedding.amax(0) - embedding.amin(0)).item()
-    return extent / temperature <= _SAFE_RANGE[embedding.dtype]
+def _exp_is_safe(embedding, temperature):
+    """Whether exp(s) stays within the normal numbers, so that plain sums of it are accurate."""
+    extent = torch.linalg.vector_norm(embedding.amax(0) - embedding.amin(0)).item()
+    return extent / temperature <= _SAFE_RANGE.get(embedding.dtype, -1.0)
 
 
-def _sorted_rank_loss(embedding, distances, temperature):
-    """The loss in a few tensor operations, for any device; autograd takes the gradient.
+def _precision(device, wanted):
+    """The wanted float type, or float32 where the device has no float64 (Apple's MPS)."""
+    return torch.float32 if torch.device(device).type == "mps" else wanted
 
-    In float64 within: sums over thousands of columns, one from the next, would lose float32's last digit.
+
+def _rank_loss_torch(embedding, distances, temperature):
+    """The loss in a few tensor operations, for any device; autograd computes the gradient.
+
+    In float64 where the device has it: sums over thousands of columns would lose float32's last digits.
     """
     copies = len(embedding) // len(distances)
-    points = embedding.double()
-    apart = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
-    similarity = _without_diagonal(-apart / temperature)
+    points = embedding.to(_precision(embedding.device, torch.float64))
+    distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
+    similarity = _without_diagonal(-distance / temperature)
     distances, order = _without_diagonal(distances.repeat(copies, copies)).sort(dim=1)
     similarity = similarity.gather(1, order)
     log_tail = similarity.flip(1).logcumsumexp(1).flip(1)  # log Σ over this column and all farther ones
-    tie = torch.searchsorted(distances, distances)  # the first column as far away as this one
+    tie = torch.searchsorted(distances, distances)  # the first column at the same distance as this one
     return (log_tail.gather(1, tie) - similarity).mean().to(embedding.dtype)
 
 
@@ -211,15 +183,13 @@ def _without_diagonal(square):
     return square.flatten()[1:].view(n - 1, n + 1)[:, :-1].reshape(n, n - 1)
 
 
-class _SweptRankLoss(torch.autograd.Function):
-    """The loss and its gradient in one compiled pass over blocks of rows; see `_sweep`."""
+class _CompiledRankLoss(torch.autograd.Function):
+    """The loss and its gradient in one compiled pass over blocks of rows; see `_rank_loss_numba`."""
 
     @staticmethod
-    def forward(ctx, embedding, columns, temperature, threads):
-        from nerlib._sweep import rank_sweep
-
+    def forward(ctx, embedding, labels, temperature, threads):
         points = np.ascontiguousarray(embedding.detach().numpy())
-        loss, gradient = rank_sweep(points, *columns, float(temperature), threads)
+        loss, gradient = kernel.loss_and_gradient(points, *labels, float(temperature), threads)
         ctx.gradient = torch.from_numpy(gradient)
         return embedding.new_tensor(loss)
 
@@ -230,22 +200,16 @@ class _SweptRankLoss(torch.autograd.Function):
 
 
 def check_per_column(name, values, n_columns, default):
-    """One value a label column, or a ValueError that names the parameter and both numbers."""
+    """One value per label column, or a ValueError that names the parameter and both numbers."""
     if values is None:
         return (default,) * n_columns
-    if np.ndim(values) != 1:
+    if np.ndim(values) != 1 or len(values) != n_columns:
         raise ValueError(
-            f"{name} must hold one entry a label column ({n_columns}), or be None; got {values!r}"
+            f"{name} has {np.size(values)} entries but the labels have {n_columns} columns; "
+            f"give a sequence of one entry per column, or None; got {values!r}"
         )
-    if len(values) != n_columns:
-        raise ValueError(
-            f"{name} has {len(values)} entries but the labels have {n_columns} columns; "
-            f"give {name} one entry a column, or None"
-        )
-    low = 0 if name == "weights" else np.finfo(float).tiny
+    low, range_ = (0, "not negative") if name == "weights" else (np.finfo(float).tiny, "positive")
     given = [v for v in values if not (v is None and default is None)]
     if not all(isinstance(v, Real) and np.isfinite(v) and v >= low for v in given):
-        raise ValueError(
-            f"{name} must be finite and {'not negative' if low == 0 else 'positive'}, got {values}"
-        )
+        raise ValueError(f"{name} must be finite and {range_}, got {values}")
     return tuple(values)

@@ -3,11 +3,11 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-_AHEAD = 32  # batches drawn at once: one query of the tree serves them all
+_PREFETCH = 32  # batches drawn at once: one query of the tree serves them all
 
 
-def pairs(labels, *, batch_size, rng, trial=None, periods=None, weights=None):
-    """Draw references and positives for ever (SCIENCE, section 3).
+def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, periods=None, weights=None):
+    """Draw references and positives, endlessly (Methods page, *NER*).
 
     A reference is any bin, drawn with replacement. Its positive is the bin whose movement is nearest to
     the reference's movement plus the change over one time step at a random bin. "Movement" is the linear
@@ -16,9 +16,9 @@ def pairs(labels, *, batch_size, rng, trial=None, periods=None, weights=None):
     Parameters
     ----------
     labels : float array (T, k)
-    batch_size : int, pairs a batch
+    batch_size : int, pairs per batch
     rng : numpy.random.Generator
-    trial : int array (T,) or None; a time step never crosses from one trial to the next
+    trial : int array (T,) or None; a time step never crosses trials
     periods, weights : k entries or None, as in `losses.ner_loss`
 
     Yields
@@ -39,10 +39,10 @@ def pairs(labels, *, batch_size, rng, trial=None, periods=None, weights=None):
         )
     tree = cKDTree(movement)
     while True:
-        reference = rng.integers(len(movement), size=(_AHEAD, batch_size))
+        reference = rng.integers(len(movement), size=(_PREFETCH, batch_size))
         moved = step[rng.integers(len(step), size=reference.shape)]
-        sought = movement[reference] + movement[moved + 1] - movement[moved]
-        yield from zip(reference, tree.query(sought)[1], strict=True)
+        target = movement[reference] + movement[moved + 1] - movement[moved]
+        yield from zip(reference, tree.query(target)[1], strict=True)
 
 
 def _movement(labels, periods, weights):
@@ -60,7 +60,7 @@ def _movement(labels, periods, weights):
     return np.hstack([np.cos(angle) * radius, np.sin(angle) * radius])
 
 
-def history(trial, n_bins, window):
+def history(trial: np.ndarray | None, n_bins: int, window: int):
     """For each bin, the bins of its window, the latest first; a window stops at the trial's first bin.
 
     The first bin of a trial stands in for the bins before it.

@@ -8,7 +8,7 @@ from toy import make_session
 
 from nerlib.alignment import align, align_affine, common_averages
 
-FORMS = pytest.mark.parametrize("form", ["standard", "published"])
+PROTOCOLS = pytest.mark.parametrize("protocol", ["corrected", "published"])
 
 
 def embedding(session, seed=0):
@@ -22,13 +22,13 @@ def session():
     return make_session()
 
 
-@FORMS
+@PROTOCOLS
 @pytest.mark.parametrize("seed", range(4))
-def test_known_rotations_and_reflections_are_found(session, form, seed):
+def test_known_rotations_and_reflections_are_found(session, protocol, seed):
     turn = ortho_group.rvs(3, random_state=seed)
     z = embedding(session)
-    assert align(z, z @ turn, session, session, form=form) == pytest.approx(turn, abs=1e-8)
-    assert np.linalg.det(align(z, -z, session, session, form=form)) == pytest.approx(-1)
+    assert align(z, z @ turn, session, session, protocol=protocol) == pytest.approx(turn, abs=1e-8)
+    assert np.linalg.det(align(z, -z, session, session, protocol=protocol)) == pytest.approx(-1)
 
 
 def test_known_affine_maps_are_found(session):
@@ -38,30 +38,32 @@ def test_known_affine_maps_are_found(session):
     assert found[0] == pytest.approx(matrix, abs=1e-8) and found[1] == pytest.approx(offset, abs=1e-8)
 
 
-@FORMS
-def test_noise_degrades_gracefully(session, form):
+@PROTOCOLS
+def test_noise_degrades_gracefully(session, protocol):
     turn, z = ortho_group.rvs(3, random_state=0), embedding(session)
     rng = np.random.default_rng(1)
     off = [
-        np.linalg.norm(align(z, z @ turn + s * rng.normal(size=z.shape), session, session, form=form) - turn)
+        np.linalg.norm(
+            align(z, z @ turn + s * rng.normal(size=z.shape), session, session, protocol=protocol) - turn
+        )
         for s in (0.01, 0.1, 1.0)
     ]
     assert off[0] < 0.02 and off[1] < 0.2 and off[0] < off[1] < off[2]
 
 
-@FORMS
-def test_turning_the_source_changes_nothing_downstream(form):
+@PROTOCOLS
+def test_turning_the_source_changes_nothing_downstream(protocol):
     a, b = make_session(seed=0), make_session(seed=1, n_trials=48)
     rng = np.random.default_rng(0)
     source = embedding(a) + 0.2 * rng.normal(size=(len(a.trial), 3))
     target = embedding(b) @ ortho_group.rvs(3, random_state=1) + 0.2 * rng.normal(size=(len(b.trial), 3))
     turn = ortho_group.rvs(3, random_state=2)
-    before = source @ align(source, target, a, b, form=form)
-    after = source @ turn @ align(source @ turn, target, a, b, form=form)
+    before = source @ align(source, target, a, b, protocol=protocol)
+    after = source @ turn @ align(source @ turn, target, a, b, protocol=protocol)
     assert after == pytest.approx(before, abs=1e-9)
 
 
-def test_published_form_by_its_definition():
+def test_published_protocol_by_its_definition():
     a, b = make_session(seed=0), make_session(seed=1)
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(len(a.trial), 3)), rng.normal(size=(len(b.trial), 3))
@@ -74,16 +76,16 @@ def test_published_form_by_its_definition():
         turns.append(orthogonal_procrustes(mean_a, mean_b)[0])
         piecewise[a.direction == direction] = source[a.direction == direction] @ turns[-1]
     nearest = min(turns, key=lambda turn: np.linalg.norm(source @ turn - piecewise))
-    assert align(source, target, a, b, form="published") == pytest.approx(nearest, abs=1e-9)
+    assert align(source, target, a, b, protocol="published") == pytest.approx(nearest, abs=1e-9)
 
 
-@FORMS
-def test_what_both_have_is_used(form):
+@PROTOCOLS
+def test_what_both_have_is_used(protocol):
     """Directions that one session lacks, and bins beyond its trials, do not matter."""
     whole, turn = make_session(n_bins=16), ortho_group.rvs(3, random_state=0)
     few = whole.select(np.flatnonzero(whole.direction[whole.trial_starts] < 200))
     target = embedding(few) @ turn
-    assert align(embedding(whole), target, whole, few, form=form) == pytest.approx(turn, abs=1e-8)
+    assert align(embedding(whole), target, whole, few, protocol=protocol) == pytest.approx(turn, abs=1e-8)
     directions, *averages = common_averages([embedding(whole), target], [whole, few])
     assert directions.tolist() == [0, 45, 90, 135, 180] and averages[0].shape == averages[1].shape == (
         5,
@@ -99,7 +101,7 @@ def test_refusals(session):
         ((z[1:], z, session, session), {}, r"640 bins.*\(640, d\); got \(639, 3\)"),
         ((z, z[:, :2], session, session), {}, "3 and 2 dimensions"),
         ((z, z * np.nan, session, session), {}, "NaN"),
-        ((z, z, session, session), {"form": "best"}, "standard or published; got 'best'"),
+        ((z, z, session, session), {"protocol": "best"}, "corrected or published; got 'best'"),
         ((embedding(north), embedding(south), north, south), {}, "no direction in common"),
     ]
     for arguments, options, message in cases:

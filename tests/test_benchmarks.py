@@ -1,4 +1,4 @@
-"""The README says what was measured; what is used is among what was tried. (Nothing is timed here.)"""
+"""The README quotes what was measured; the settings in use are among those tried. (Nothing is timed here.)"""
 
 import importlib.util
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nerlib import make_method
+from companion import paper
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,19 +28,27 @@ def test_readme_quotes_the_results_file(speed):
     assert speed.table(content) in (ROOT / "README.md").read_text()
 
 
-@pytest.mark.parametrize("form", ["pair_form", "column_form"])
-def test_the_loops_are_the_library_loss(speed, form):
+@pytest.mark.parametrize("loop", ["loop_over_pairs", "loop_over_columns"])
+def test_the_loops_are_the_library_loss(speed, loop):
     points, labels = speed.batch(40)
-    distances = speed.losses.label_distances(labels)
-    found = speed.losses.ner_loss(points, labels)
-    assert found.item() == pytest.approx(getattr(speed, form)(points, distances).item(), abs=1e-5)
+    distances = speed.losses.label_distances(labels, speed.PERIODS)
+    found = speed.losses.ner_loss(points, labels, periods=speed.PERIODS)
+    assert found.item() == pytest.approx(getattr(speed, loop)(points, distances).item(), abs=1e-5)
 
 
 def test_profile_fast_is_among_the_settings_that_were_validated():
     validation = script("validation")
     records = json.loads(validation.PATH.read_text())["records"]
     tried = {(r["method"], r["settings"]) for r in records}
-    names = ("batch_size", "learning_rate", "max_iter")
     for method in validation.METHODS:
-        fast = make_method(method, "fast").get_params()
-        assert (method, ", ".join(f"{name}={fast[name]!r}" for name in names)) in tried
+        fast = paper.make_method(method, "fast").get_params()
+        used = {name: fast[name] for name in validation.TRIED[0]}
+        assert (method, validation.describe(used)) in tried
+
+
+def test_the_published_settings_are_those_of_the_paper():
+    records = json.loads(script("paper_settings").PATH.read_text())["records"]
+    assert {"NER", "CEBRA"} <= {r["method"] for r in records}
+    ner = paper.make_method("NER", "paper").get_params()
+    assert (ner["max_iter"], ner["batch_size"], ner["learning_rate"]) == (20_000, 512, 1e-4)
+    assert ner["periods"] == (None, None, 360.0) and ner["weight_averaging"] == 0

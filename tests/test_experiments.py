@@ -1,192 +1,228 @@
-"""Cells: same results on any executor, cached by content, told when they fail, written whole."""
+"""Many runs: the same results on any backend, cached by content, named when they fail."""
 
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from pkgutil import resolve_name
-from typing import NamedTuple
 
 import numpy as np
 import pytest
-from toy import make_session
+from joblib import parallel_config
+from sklearn.base import BaseEstimator, TransformerMixin
+from toy import make_session, small
 
-from nerlib import _kept, experiments
-from nerlib.cells import _fit
-from nerlib.comparison import METRICS
+from nerlib import _provenance, experiments, runs
 
-QUICK = {"profile": "quick", "max_iter": 10, "batch_size": 32}
+METRICS = ("velocity_r2", "position_r2", "direction_accuracy")
+QUICK = small("NER")
 
 
-def scores_of(records):
-    return [{k: v for k, v in r.items() if k != "seconds"} for r in records]
+def scores_of(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
 @pytest.fixture
-def threads():
-    with ThreadPoolExecutor(2) as executor:
-        yield executor
+def fits(monkeypatch):
+    """The threads in which methods were fitted, one entry per fit."""
+    where, real = [], QUICK["NER"]._train.__func__
+
+    def train(*given):
+        where.append(threading.current_thread())
+        return real(*given)
+
+    monkeypatch.setattr(type(QUICK["NER"]), "_train", train)
+    return where
 
 
-def test_records_are_tidy_and_in_order(threads):
+def stored(folder):
+    """Stored results: of fits, and of scores."""
+    found = sorted(folder.rglob("output.pkl"))
+    return [[path for path in found if path.parts[-3] == kind] for kind in ("_fit", "_scores")]
+
+
+def test_rows_are_tidy_and_in_order(threads):
     sessions = [make_session(seed=s, name=f"S{s}") for s in (1, 0)]
-    records = experiments.run(sessions, seeds=[3, 1], executor=threads, verbose=False, **QUICK)
-    cells = [(r["session"], r["seed"]) for r in records[::4]]
-    assert cells == [("S1", 3), ("S1", 1), ("S0", 3), ("S0", 1)]
-    assert [(r["split"], r["form"]) for r in records[:4]] == [
-        ("train", "published"), ("train", "standard"), ("test", "published"), ("test", "standard"),
+    rows = experiments.run(sessions, QUICK, [3, 1], verbose=False)
+    assert [(r["session"], r["seed"]) for r in rows[::4]] == [("S1", 3), ("S1", 1), ("S0", 3), ("S0", 1)]
+    assert [(r["split"], r["protocol"]) for r in rows[:4]] == [
+        ("train", "published"), ("train", "corrected"), ("test", "published"), ("test", "corrected"),
     ]  # fmt: skip
-    assert all(np.isfinite([r[m] for m in METRICS]).all() for r in records)
+    assert all(np.isfinite([r[m] for m in METRICS]).all() for r in rows)
 
 
-def test_pool_of_processes_gives_the_same(session, threads):
-    here = experiments.run([session], seeds=[0, 1], executor=threads, verbose=False, **QUICK)
-    there = experiments.run([session], seeds=[0, 1], verbose=False, **QUICK)
+def test_processes_give_the_same(session, threads):
+    here = experiments.run([session], QUICK, [0, 1], verbose=False)
+    with parallel_config(backend="loky"):
+        there = experiments.run([session], QUICK, [0, 1], verbose=False)
     for a, b in zip(scores_of(here), scores_of(there), strict=True):
         assert a.keys() == b.keys()
         assert [a[m] for m in METRICS] == pytest.approx([b[m] for m in METRICS], abs=1e-6)
 
 
-def test_finished_cells_are_read_and_damaged_ones_done_again(session, threads, tmp_path, monkeypatch):
-    arguments = {"executor": threads, "cache": tmp_path, "verbose": False, **QUICK}
-    first = experiments.run([session], seeds=[0, 1], **arguments)
-    scores, embeddings = (sorted(tmp_path.glob(f"*.{kind}")) for kind in ("json", "npz"))
-    assert len(scores) == len(embeddings) == 2
-    scored, fitted = [], []
-    for place, calls in (("nerlib.experiments.records", scored), ("nerlib.cells._fit", fitted)):
-        real = resolve_name(place)
-        monkeypatch.setattr(place, lambda *a, _r=real, _c=calls: _c.append(a) or _r(*a))
-    assert experiments.run([session], seeds=[0, 1], **arguments) == first and not scored + fitted
-    scores[0].write_text(scores[0].read_text()[:50])
-    again = experiments.run([session], seeds=[0, 1], **arguments)
-    assert (len(scored), len(fitted)) == (1, 0) and again == first
-    for path in (*scores, embeddings[0]):
+def test_finished_runs_are_read_and_damaged_ones_done_again(session, threads, fits, tmp_path):
+    arguments = {"cache": tmp_path, "verbose": False}
+    first = experiments.run([session], QUICK, [0, 1], **arguments)
+    fitted, scored = stored(tmp_path)
+    assert len(fitted) == len(scored) == len(fits) == 2
+    assert experiments.run([session], QUICK, [0, 1], **arguments) == first and len(fits) == 2
+    scored[0].write_bytes(scored[0].read_bytes()[:50])
+    assert experiments.run([session], QUICK, [0, 1], **arguments) == first and len(fits) == 2
+    for path in (*scored, fitted[0]):
         path.write_bytes(path.read_bytes()[:200])
-    again = experiments.run([session], seeds=[0, 1], **arguments)
-    assert (len(scored), len(fitted)) == (3, 1) and scores_of(again) == scores_of(first)
-    experiments.run([session], seeds=[0], **{**arguments, "max_iter": 11})
-    experiments.run([make_session(seed=5)], seeds=[0], **arguments)
-    assert len(fitted) == 3
-    experiments.run([session], seeds=[0], **{**arguments, "decoders": ["kNN"]})
-    assert len(fitted) == 3
+    again = experiments.run([session], QUICK, [0, 1], **arguments)
+    assert len(fits) == 3 and scores_of(again) == scores_of(first)
+    experiments.run([session], small("NER", max_iter=11), [0], **arguments)
+    experiments.run([make_session(seed=5)], QUICK, [0], **arguments)
+    assert len(fits) == 5
+    experiments.run([session], QUICK, [0], decoders=["kNN"], **arguments)
+    experiments.embed([session], QUICK, [0], **arguments)
+    runs.fit_run(session, QUICK["NER"], 0, name="NER", cache=tmp_path)
+    assert len(fits) == 5
 
 
-def test_what_a_cell_rests_on_is_part_of_its_name():
-    """The source of the method and of all it imports from the library, and not that of other methods."""
-    source = _kept.sources("nerlib.models.ner")
-    assert {"nerlib.models.ner", "nerlib.models.encoded", "nerlib._sweep", "nerlib.session"} <= source.keys()
-    assert not {"nerlib.models.pivae", "nerlib.results", "nerlib.plots"} & source.keys()
+def test_a_damaged_embedding_is_done_again_by_a_worker(session, threads, fits, tmp_path):
+    (run,) = experiments.embed([session], QUICK, cache=tmp_path, verbose=False)
+    ((path,), _) = stored(tmp_path)
+    path.write_bytes(path.read_bytes()[:200])
+    (again,) = experiments.embed([session], QUICK, cache=tmp_path, verbose=False)
+    assert len(fits) == 2 and fits[1] is not threading.main_thread()
+    assert np.array_equal(again.corrected["test"], run.corrected["test"])
+
+
+def test_other_code_of_the_library_is_another_result(session, threads, fits, tmp_path, monkeypatch):
+    for digest in ("one", "two", "two"):
+        monkeypatch.setattr(runs, "source_digest", lambda digest=digest: digest)
+        experiments.embed([session], QUICK, cache=tmp_path, verbose=False)
+    assert len(fits) == 2
+
+
+def test_the_digest_covers_code_and_not_prose(tmp_path):
     code = "def f(x):\n    '''One.'''\n    return x + 1"
     told = "def f(x):\n    '''Two.'''\n    # more\n    return (x\n    + 1)"
-    assert _kept.without_comments(code) == _kept.without_comments(told)
-    assert _kept.without_comments(code) != _kept.without_comments(code.replace("1", "2"))
-    assert {"nerlib.metrics", "nerlib.alignment"} <= _kept.sources("nerlib.experiments").keys()
+    assert _provenance.without_comments(code) == _provenance.without_comments(told)
+    assert _provenance.without_comments(code) != _provenance.without_comments(code.replace("1", "2"))
+    (tmp_path / "a.py").write_text(code)
+    _provenance.source_digest.cache_clear()
+    first = _provenance.source_digest(tmp_path)
+    (tmp_path / "a.py").write_text(told)
+    _provenance.source_digest.cache_clear()
+    assert _provenance.source_digest(tmp_path) == first != _provenance.source_digest()
+    (tmp_path / "b.py").write_text(code)
+    _provenance.source_digest.cache_clear()
+    assert _provenance.source_digest(tmp_path) != first
 
 
-def test_a_damaged_embedding_is_done_again_by_the_executor(session, threads, tmp_path, monkeypatch):
-    arguments = {"executor": threads, "cache": tmp_path, "verbose": False, **QUICK}
-    (cell,) = experiments.embed([session], **arguments)
-    (path,) = tmp_path.glob("*.npz")
-    path.write_bytes(path.read_bytes()[:200])
-    where = []
-
-    def fit(*given):
-        where.append(threading.current_thread())
-        return _fit(*given)
-
-    monkeypatch.setattr("nerlib.cells._fit", fit)
-    (again,) = experiments.embed([session], **arguments)
-    assert len(where) == 1 and where[0] is not threading.main_thread()
-    assert np.array_equal(again.standard["test"], cell.standard["test"])
+@pytest.mark.parametrize("backend", ["threading", "loky"])
+def test_a_run_that_fails_is_named_and_the_others_are_kept(session, tmp_path, backend):
+    sessions = [session.select([0]), session]
+    with (
+        parallel_config(backend=backend),
+        pytest.raises(RuntimeError, match=r"1 of 2 failed\nToy M1, NER, seed 8:[\s\S]*cannot be split"),
+    ):
+        experiments.run(sessions, QUICK, [8], cache=tmp_path, verbose=False)
+    assert [len(paths) for paths in stored(tmp_path)] == [1, 1]
 
 
-@pytest.mark.parametrize("pool", ["threads", "processes"])
-def test_a_cell_that_fails_is_named_and_the_others_go_on(session, threads, tmp_path, pool):
-    jobs = {"seeds": [8], "executor": threads if pool == "threads" else None, "cache": tmp_path}
-    with pytest.raises(RuntimeError, match=r"1 of 2 failed\nToy M1, NER, seed 8:[\s\S]*cannot be split"):
-        experiments.run([session.select([0]), session], verbose=False, **jobs, **QUICK)
-    assert len(list(tmp_path.glob("*.json"))) == 1
+class Deadly(TransformerMixin, BaseEstimator):
+    """A method that kills the process in which its second seed is fitted."""
 
+    def __init__(self, random_state=None):
+        self.random_state = random_state
 
-class Deadly(NamedTuple):
-    """A task of which one job kills the process that does it."""
-
-    folder: Path
-
-    def __call__(self, session, method, seed):
-        if seed == 1:
+    def fit(self, X, y, trial=None):
+        if self.random_state == 1:
             os._exit(9)
-        (self.folder / str(seed)).touch()
-        return seed
+        return self
 
-    def read(self, *job):
-        return None
+    def transform(self, X, trial=None):
+        return X[:, :3]
 
 
-def test_a_worker_that_dies_takes_only_its_own_cell_with_it(session, tmp_path):
-    jobs = [(session, "NER", seed) for seed in range(5)]
-    with pytest.raises(RuntimeError, match=r"^1 of 5 failed\nToy M1, NER, seed 1:[\s\S]*BrokenProcessPool"):
-        experiments._spread(Deadly(tmp_path), jobs, None, verbose=False)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "2", "3", "4"]
+def test_a_killed_worker_loses_only_its_own_run(session, tmp_path):
+    jobs = {"methods": {"deadly": Deadly()}, "seeds": range(5), "cache": tmp_path, "verbose": False}
+    with pytest.raises(RuntimeError, match=r"^1 of 5 failed\nToy M1, deadly, seed 1:[\s\S]*TerminatedWorker"):
+        experiments.run([session], **jobs)
+    assert len(stored(tmp_path)[1]) == 4
 
 
 def test_progress_is_shown_only_when_asked(session, threads, capsys):
-    experiments.run([session], executor=threads, verbose=False, **QUICK)
+    experiments.run([session], QUICK, verbose=False)
     assert capsys.readouterr().err == ""
-    experiments.run([session], executor=threads, verbose=True, **QUICK)
+    experiments.run([session], QUICK, verbose=True)
     assert "1/1" in capsys.readouterr().err
 
 
-def test_one_session_method_and_seed_need_no_lists(session, threads):
-    settings = {"executor": threads, "verbose": False, **QUICK}
-    one = experiments.run(session, "PCA", 3, executor=threads, verbose=False, profile="quick")
-    many = experiments.run([session], ["PCA"], [3], executor=threads, verbose=False, profile="quick")
+def test_one_session_method_and_seed_need_no_lists_and_iterators_lose_nothing(session, threads):
+    one = experiments.run(session, "PCA", 3, verbose=False)
+    many = experiments.run([session], ["PCA"], [3], verbose=False)
     assert scores_of(one) == scores_of(many)
-    assert len(experiments.embed(session, "NER", np.int64(3), **settings)) == 1
+    assert len(experiments.embed(session, QUICK, np.int64(3), verbose=False)) == 1
+    sessions = [session, make_session(seed=3, name="Other")]
+    names = ["PCA", "ridge"]
+    rows = experiments.run(iter(sessions), iter(names), iter([0]), decoders=iter(["linear"]), verbose=False)
+    assert scores_of(rows) == scores_of(experiments.run(sessions, names, [0], verbose=False))
+    assert len(rows) == 16
+
+
+def test_deterministic_methods_run_once(session, threads):
+    rows = experiments.run(session, {**QUICK, **small("PCA")}, [0, 1], verbose=False)
+    assert [(r["method"], r["seed"]) for r in rows[::4]] == [("NER", 0), ("NER", 1), ("PCA", 0)]
 
 
 def test_unknown_names_are_refused(session):
     with pytest.raises(ValueError, match="unknown decoder 'lineal'; expected one of linear, kNN"):
-        experiments.run([session], decoders="lineal", **QUICK)
-    with pytest.raises(TypeError, match="max_itr"):
-        experiments.fit_cell(session, max_itr=3)
+        experiments.run([session], decoders="lineal")
+    with pytest.raises(ValueError, match="unknown method 'NERD'"):
+        experiments.run([session], "NERD")
 
 
-def test_cells_come_in_order(cells):
-    about = [(c.about["session"], c.about["method"]) for c in cells]
+def test_runs_come_in_order(runs):
+    about = [(r.about["session"], r.about["method"]) for r in runs]
     assert about == [("S0", "NER"), ("S0", "PCA"), ("S1", "NER"), ("S1", "PCA")]
-    assert all(len(c.standard[part]) == len(c.halves[part].trial) for c in cells for part in c.halves)
+    assert all(len(r.corrected[split]) == len(r.splits[split].trial) for r in runs for split in r.splits)
 
 
-def test_transfer_goes_through_chosen_pairs_of_one_method(cells, threads, tmp_path):
-    arguments = {"executor": threads, "cache": tmp_path, "verbose": False}
-    apart = experiments.transfer(cells, lambda a, b: a.name != b.name, **arguments)
-    assert [(r["session"], r["target"], r["method"], r["form"]) for r in apart] == [
-        (source, target, method, form)
+def test_transfer_goes_through_chosen_pairs_of_one_method(runs, threads, tmp_path):
+    arguments = {"cache": tmp_path, "verbose": False}
+    rows = experiments.transfer(runs, lambda a, b: a.name != b.name, **arguments)
+    assert [(r["session"], r["target"], r["method"], r["protocol"]) for r in rows] == [
+        (source, target, method, protocol)
         for source, target in (("S0", "S1"), ("S1", "S0"))
         for method in ("NER", "PCA")
-        for form in ("published", "standard", "affine")
+        for protocol in ("published", "corrected", "affine")
     ]
-    assert experiments.transfer(cells, lambda a, b: a.name != b.name, **arguments) == apart
-    assert len(list(tmp_path.iterdir())) == 4
+    assert experiments.transfer(runs, lambda a, b: a.name != b.name, **arguments) == rows
+    assert len(list(tmp_path.rglob("output.pkl"))) == 4
+    expected = experiments.transfer_run(runs[0], [runs[2]]) + experiments.transfer_run(runs[2], [runs[0]])
+    ner = [r for r in rows if r["method"] == "NER"]
+    assert scores_of(ner[:3]) == scores_of(expected[:3])
 
 
-def test_cells_of_other_settings_are_not_decoded_through_each_other(session, threads):
-    cells = [experiments.fit_cell(session, **QUICK, n_components=n) for n in (2, 3)]
-    assert [c.about["settings"] for c in cells] == [
-        f"batch_size=32, max_iter=10, n_components={n}" for n in (2, 3)
+def test_transfer_sends_no_rates(runs, threads, monkeypatch):
+    seen = []
+    real = experiments.transfer_run
+    monkeypatch.setattr(experiments, "transfer_run", lambda *given: seen.append(given) or real(*given))
+    experiments.transfer(runs, lambda a, b: True, verbose=False)
+    assert len(seen) == 4
+    assert all(run.session.rates.shape[1] == 1 for source, targets, _ in seen for run in (source, *targets))
+
+
+def test_runs_of_other_settings_are_not_decoded_through_each_other(session, threads):
+    made = [runs.fit_run(session, small("NER", n_components=n)["NER"], name="NER") for n in (2, 3)]
+    assert [r.about["settings"] for r in made] == [
+        "batch_size=32, max_iter=10, n_components=2",
+        "batch_size=32, max_iter=10",
     ]
-    records = experiments.transfer(cells, lambda a, b: True, executor=threads, verbose=False)
-    assert [r["settings"][-1] for r in records[::3]] == ["2", "3"]
+    rows = experiments.transfer(made, lambda a, b: True, verbose=False)
+    assert [r["settings"] for r in rows[::3]] == [r.about["settings"] for r in made]
 
 
 def test_dask_gives_the_same_in_the_same_order(session, threads):
     distributed = pytest.importorskip("distributed")
     sessions, seeds = [session, make_session(seed=3, name="Other")], [0, 1]
-    here = experiments.run(sessions, seeds=seeds, executor=threads, verbose=False, **QUICK)
+    here = experiments.run(sessions, QUICK, seeds, verbose=False)
     options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster) as client:
-        there = experiments.run(sessions, seeds=seeds, executor=client.get_executor(), verbose=False, **QUICK)
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        with parallel_config(backend="dask"):
+            there = experiments.run(sessions, QUICK, seeds, verbose=False)
     for a, b in zip(scores_of(here), scores_of(there), strict=True):
         assert (a["session"], a["seed"], a["split"]) == (b["session"], b["seed"], b["split"])
         assert [a[m] for m in METRICS] == pytest.approx([b[m] for m in METRICS], abs=1e-6)

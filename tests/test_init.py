@@ -9,7 +9,7 @@ import nerlib
 
 
 def test_import_is_light():
-    heavy = {"torch", "sklearn", "pynwb", "scipy", "pandas", "numba"}
+    heavy = {"torch", "sklearn", "pynwb", "scipy", "pandas", "numba", "joblib"}
     code = f"import sys, nerlib; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []

@@ -1,18 +1,23 @@
 """The fast loss against the formula, its gradient, and what must not change it."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from nerlib import losses
-from nerlib._sweep import sort_columns
-from nerlib.losses import label_distances, ner_loss, rank_loss
+from nerlib._rank_loss_numba import sort_rows
+from nerlib.losses import SortedLabels, rank_loss
+
+PAPER = {"periods": (None, None, 360.0)}  # velocity x, y and direction
+ner_loss, label_distances = (partial(f, **PAPER) for f in (losses.ner_loss, losses.label_distances))
 
 PATHS = {
-    "swept": lambda z, distances, temperature: losses._SweptRankLoss.apply(
-        z, sort_columns(distances.numpy()), temperature, 1
+    "compiled": lambda z, distances, temperature: losses._CompiledRankLoss.apply(
+        z, SortedLabels(*sort_rows(distances.numpy())), temperature, 1
     ),
-    "sorted": losses._sorted_rank_loss,
+    "torch": losses._rank_loss_torch,
 }
 
 
@@ -71,7 +76,7 @@ def test_equals_the_formula(n, kind):
     z, labels = batch(n, kind)
     expected = loop_loss(z, loop_distances(labels)).item()
     assert ner_loss(z, labels).item() == pytest.approx(expected, abs=1e-12)
-    assert PATHS["sorted"](z, label_distances(labels), 1.0).item() == pytest.approx(expected, abs=1e-12)
+    assert PATHS["torch"](z, label_distances(labels), 1.0).item() == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("weights", [(2.0, 0.5, 0.0), (0.3, 0.7, 0.1)])
@@ -85,7 +90,7 @@ def test_temperature_weights_and_periods(temperature, kind, weights):
         expected, abs=1e-12
     )
     distances = label_distances(labels, **options)
-    assert PATHS["sorted"](z, distances, temperature).item() == pytest.approx(expected, abs=1e-12)
+    assert PATHS["torch"](z, distances, temperature).item() == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -118,9 +123,7 @@ def test_every_path_has_the_value_and_gradient_of_the_formula(path, dtype, toler
 def test_paths_agree_on_many_rows(path, dtype, tolerance, kind):
     z, labels = batch(1024, kind, dtype=dtype)
     distances = label_distances(labels)
-    expected, reference = value_and_gradient(
-        lambda z: PATHS["sorted"](z, distances.double(), 1.0), z.double()
-    )
+    expected, reference = value_and_gradient(lambda z: PATHS["torch"](z, distances.double(), 1.0), z.double())
     value, gradient = value_and_gradient(lambda z: PATHS[path](z, distances, 1.0), z)
     assert value == pytest.approx(expected, rel=tolerance)
     assert (gradient - reference).abs().max() < tolerance * reference.abs().max()
@@ -139,7 +142,7 @@ def test_wide_embeddings_take_the_path_that_cannot_overflow():
     loss = ner_loss(wide, labels)
     loss.backward()
     assert torch.isfinite(loss) and torch.isfinite(wide.grad).all()
-    assert loss.item() == pytest.approx(PATHS["sorted"](z, label_distances(labels), 1e-4).item(), rel=1e-9)
+    assert loss.item() == pytest.approx(PATHS["torch"](z, label_distances(labels), 1e-4).item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("reach", [70.0, 110.0, 140.0])
@@ -188,15 +191,15 @@ def test_is_lower_when_distances_follow_the_rank():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_columns_are_sorted_with_exact_ties(dtype):
+def test_rows_are_sorted_with_exact_ties(dtype):
     rng = np.random.default_rng(0)
     values = np.where(rng.random((50, 50)) < 0.5, rng.integers(0, 5, (50, 50)), rng.random((50, 50))).astype(
         dtype
     )
-    order, keys = sort_columns(values)
+    order, distances = sort_rows(values)
     by_order = np.take_along_axis(values, order.astype(int), axis=1)
     assert (np.diff(by_order, axis=1) >= 0).all()
-    assert np.array_equal(np.diff(by_order, axis=1) == 0, keys[:, 1:] == keys[:, :-1])
+    assert np.array_equal(np.diff(by_order, axis=1) == 0, distances[:, 1:] == distances[:, :-1])
     assert np.array_equal(np.sort(order, axis=1), np.tile(np.arange(50), (50, 1)))
 
 
@@ -206,20 +209,45 @@ def test_columns_are_sorted_with_exact_ties(dtype):
 def test_labels_are_sorted_in_one_pass(dtype, kind, threads):
     _, labels = batch(150, kind, dtype=dtype)
     options = {"periods": (None, None, 360.0), "weights": (0.3, 0.7, 0.1)}
-    columns = losses.order_labels(labels, **options, threads=threads)
+    columns = losses.sort_labels(labels, **options, threads=threads)
     distances = label_distances(labels, **options)
     assert torch.equal(columns.distances(), distances)  # bit for bit, or exact ties would part
-    assert (np.diff(columns.keys, axis=1) >= 0).all()
+    assert (np.diff(columns.sorted_distances, axis=1) >= 0).all()
     if kind != "different":  # label distances of equal labels are equal, bit for bit
         ties = torch.sort(distances, dim=1)[0].diff(dim=1) == 0
-        assert (np.diff(columns.keys, axis=1) == 0).sum() >= int(ties.sum()) > 0
+        assert (np.diff(columns.sorted_distances, axis=1) == 0).sum() >= int(ties.sum()) > 0
 
 
 def test_a_wide_embedding_takes_sorted_labels_too():
     z, labels = batch(20, "ties")
     wide = 1000 * z.detach()
     expected = rank_loss(wide, label_distances(labels))
-    assert rank_loss(wide, losses.order_labels(labels)).item() == pytest.approx(expected.item(), abs=1e-12)
+    assert rank_loss(wide, losses.sort_labels(labels, **PAPER)).item() == pytest.approx(
+        expected.item(), abs=1e-12
+    )
+
+
+def test_by_default_every_column_is_linear():
+    """A third velocity column must not be wrapped at 360."""
+    labels = torch.tensor([[0.0, 0.0, 350.0], [0.0, 0.0, 10.0]])
+    assert losses.label_distances(labels).tolist() == [[0, 340], [340, 0]]
+    z, labels = batch(20, "different")
+    linear = losses.ner_loss(z, labels)
+    assert (
+        linear.item() == losses.ner_loss(z, labels, periods=(None,) * 3).item() != ner_loss(z, labels).item()
+    )
+
+
+def test_a_device_without_float64_gets_float32(monkeypatch):
+    assert losses._precision("mps", torch.float64) == torch.float32
+    assert (
+        losses._precision("cpu", torch.float64) == losses._precision("cuda", torch.float64) == torch.float64
+    )
+    monkeypatch.setattr(losses, "_precision", lambda device, wanted: torch.float32)
+    z, labels = batch(60, "ties", dtype=torch.float32)
+    distances = label_distances(labels)
+    expected = loop_loss(z.double(), distances.double()).item()
+    assert PATHS["torch"](z, distances, 1.0).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_label_distance_by_hand():

@@ -1,14 +1,15 @@
 """Figures show what they are given, and say when it is simulated."""
 
+import sys
+from dataclasses import replace
+
 import matplotlib
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from toy import make_session
 
-from nerlib import comparison, plots
-from nerlib.models import CONTROLS, METHODS
+from nerlib import plots
 
 matplotlib.use("Agg")
 
@@ -19,47 +20,36 @@ def closed():
     plt.close("all")
 
 
+def on_sphere(session):
+    embedding = np.random.default_rng(0).normal(size=(len(session.rates), 3))
+    return embedding / np.linalg.norm(embedding, axis=1, keepdims=True)
+
+
 def drawn(session):
     """One figure of each kind."""
-    n = len(session.trial)
-    embedding = np.random.default_rng(0).normal(size=(n, 3))
-    embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
-    record = {
-        "session": "Toy",
-        "area": "M1",
-        "monkey": "Toy",
-        "date": "1",
-        "method": "NER",
-        "split": "train",
-        "simulated": False,
-    }
-    record |= {"form": "published", "decoder": "linear", **dict.fromkeys(comparison.METRICS, 0.5)}
-    table = comparison.compare([record], "book/reference/published_within_session.csv")
-    pairs = table.assign(**{"from": "A M1", "to": "B M1"})
     return {
         "loss_curve": plots.loss_curve(np.arange(5.0), session),
-        "distances": plots.distances({"a": (np.arange(9.0), np.arange(9.0))}, session),
-        "trajectories": plots.trajectories(embedding, session),
+        "trajectories": plots.trajectories(on_sphere(session), session),
         "decoded": plots.decoded(session.velocity, session, n_trials=2),
+        "decoded_against_true": plots.decoded_against_true({"a": session.velocity}, session),
         "accuracy": plots.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
-        "scores": plots.scores(table, [session]),
-        "methods": plots.methods(table, [session]),
-        "gallery": plots.gallery({"a": (embedding, session), "b": (embedding[:, :2], session)}),
-        "matrices": plots.matrices(pairs[pairs["metric"] == "position_r2"], [session]),
-        "consistency": plots.consistency(pairs.assign(days=3, consistency=0.5), [session]),
-        "growth": plots.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]),
     }
 
 
-def test_simulated_figures_say_so(monkeypatch, request):
-    monkeypatch.chdir(request.config.rootpath)
+def undirected(session, columns):
+    """The session without directions, its velocity with this many columns."""
+    velocity = np.column_stack([session.velocity, session.velocity[:, :1]])[:, :columns]
+    return replace(session, direction=None, velocity=velocity)
+
+
+def test_simulated_figures_say_so():
     for simulated in (True, False):
-        for name, figure in drawn(make_session(simulated=simulated)).items():
+        session = make_session(simulated=simulated)
+        for name, figure in drawn(session).items():
             assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated, name
             figure.canvas.draw()
             plt.close(figure)
-        html = plots.interactive(np.zeros((640, 3)), make_session(simulated=simulated)).data
-        assert ("SIMULATED" in html) == simulated
+        assert ("SIMULATED" in plots.interactive(on_sphere(session), session).to_json()) == simulated
 
 
 def test_decoded_draws_truth_and_decoded_with_gaps_between_trials(session):
@@ -69,14 +59,52 @@ def test_decoded_draws_truth_and_decoded_with_gaps_between_trials(session):
     assert np.allclose(true[:16], session.velocity[:16, 0]) and np.allclose(read[:16], true[:16] / 2)
 
 
-def test_interactive_shares_one_library_in_the_book(session, monkeypatch):
-    embedding = np.zeros((640, 3))
-    monkeypatch.setenv("NERLIB_BOOK", "1")
-    shared = plots.interactive(embedding, session).data
-    assert 'src="plotly.min.js"' in shared and len(shared) < 500_000
-    monkeypatch.delenv("NERLIB_BOOK")
-    assert len(plots.interactive(embedding, session).data) > 3_000_000
-    assert "aria-label" in shared
+@pytest.mark.parametrize(("columns", "names"), [(1, ["x"]), (2, ["x", "y"]), (3, ["x", "y", "z"])])
+def test_velocity_of_any_number_of_columns(session, columns, names):
+    session = undirected(session, columns)
+    panels = plots.decoded(session.velocity / 2, session).axes
+    what = ("velocity (mm/s)", "position (mm)")
+    assert [axes.get_ylabel() for axes in panels] == [f"{name} {which}" for which in what for name in names]
+    true, read = (line.get_ydata() for line in panels[columns - 1].lines)
+    assert np.allclose(true[:16], session.velocity[:16, -1]) and np.allclose(read[:16], true[:16] / 2)
+
+    axes = plots.decoded_against_true({"half": session.velocity / 2}, session).axes[0]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
+    for line, true in zip(axes.lines, session.velocity.T, strict=False):
+        assert np.array_equal(line.get_xdata(), true) and np.array_equal(line.get_ydata(), true / 2)
+    assert len({line.get_color() for line in axes.lines}) == columns + 1  # and the diagonal
+
+
+def test_sessions_without_direction_are_drawn_in_one_colour(session):
+    embedding, session = on_sphere(session), undirected(session, 2)
+    figures = drawn(session)
+    (axes,) = figures["trajectories"].axes
+    assert len(axes.lines) == session.n_trials and len({line.get_color() for line in axes.lines}) == 1
+    figure = plots.interactive(embedding, session)
+    assert len(figure.data) == 1 and not figure.data[0].showlegend
+    for figure in figures.values():
+        figure.canvas.draw()
+        assert not any("°" in text.get_text() for text in figure.findobj(matplotlib.text.Text))
+
+
+def test_interactive_draws_singles_of_64_trials_and_all_averages():
+    session = make_session(n_trials=80)
+    embedding = on_sphere(session)
+    lines = plots.interactive(embedding, session).data
+    singles, averages = ([line for line in lines if line.showlegend == shown] for shown in (False, True))
+    assert [line.name for line in averages] == [f"{d}°" for d in range(0, 360, 45)]
+    assert sum(np.isfinite(line.x).sum() for line in singles) == 64 * 16
+    assert np.isnan(singles[0].x).sum() == 8  # a gap after each trial
+    assert np.array_equal(singles[0].x[:16], embedding[:16, 0])
+    _, paths = session.average_by_direction(embedding)
+    assert np.array_equal(averages[3].y[:16], paths[3][:, 1])
+
+
+def test_accuracy_takes_line_styles(session):
+    styles = {"b": {"color": "red", "linestyle": "--"}}
+    lines = plots.accuracy({"a": [0, 1], "b": [1, 0]}, session, chance=0.5, styles=styles).axes[0].lines
+    assert (lines[1].get_color(), lines[1].get_linestyle(), lines[0].get_linestyle()) == ("red", "--", "-")
+    assert np.allclose(lines[0].get_xdata(), [0, session.bin_width])
 
 
 def test_colours_are_cyclic_distinct_and_not_too_light():
@@ -87,22 +115,12 @@ def test_colours_are_cyclic_distinct_and_not_too_light():
     assert (rgb @ [0.3, 0.59, 0.11]).max() < 0.7
 
 
-def test_matrices_show_the_score_of_every_pair(session):
-    table = pd.DataFrame(
-        [["NER", a, b, s, "velocity_r2"] for a, b, s in (("A", "A", 0.9), ("A", "B", 0.4), ("A", "B", 0.6))],
-        columns=["method", "from", "to", "ours", "metric"],
-    )
-    texts = [text.get_text() for text in plots.matrices(table, [session]).axes[0].texts]
-    assert texts == ["0.90", "0.50"]  # the mean over seeds; nothing where there is no pair
-
-
-def test_growth_tells_the_slope(session):
-    legend = plots.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]).axes[0].get_legend()
-    assert "n^{2.0}" in legend.get_texts()[0].get_text()
-
-
-def test_lines_of_methods_differ_and_controls_are_grey_dashes():
-    styles = plots.style.line_styles(METHODS)
-    assert len({(str(s["color"]), s["linestyle"]) for s in styles.values()}) == len(METHODS)
-    assert [name for name, s in styles.items() if s["linestyle"] != "-"] == list(CONTROLS)
-    assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"
+@pytest.mark.parametrize("package", ["matplotlib", "seaborn", "plotly"])
+def test_without_the_extra_one_line_says_what_to_install(package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, "nerlib.plots")
+    with pytest.raises(
+        ImportError, match=r"^figures need .*; install them with: pip .*'nerlib\[plots\]'$"
+    ) as e:
+        import nerlib.plots  # noqa: F401
+    assert e.value.__suppress_context__

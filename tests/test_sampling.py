@@ -23,9 +23,9 @@ def test_positive_is_nearest_to_reference_plus_one_step():
     steps = (velocity[1:] - velocity[:-1])[trial[1:] == trial[:-1]]
     reachable = {}
     for i in range(len(velocity)):
-        sought = velocity[i] + steps
-        apart = np.linalg.norm(sought[:, None] - velocity[None], axis=2)
-        reachable[i] = set(apart.argmin(axis=1))
+        target = velocity[i] + steps
+        distance = np.linalg.norm(target[:, None] - velocity[None], axis=2)
+        reachable[i] = set(distance.argmin(axis=1))
     for reference, positive in zip(*drawn(labels, trial=trial), strict=True):
         assert positive in reachable[reference]
 

@@ -1,10 +1,12 @@
-"""Session: what it refuses, how it splits, averages and shuffles."""
+"""Session: what it refuses, how it splits, averages and permutes."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from toy import make_session
+
+from nerlib import Session
 
 
 def changed(session, field, index, value):
@@ -61,13 +63,13 @@ def test_average_by_direction_equals_a_loop(session):
         assert np.allclose(average, by_trial[trials].mean(axis=0))
 
 
-def test_shuffled_movements_are_those_of_other_trials(session):
-    shuffled = session.shuffle_movements(seed=1)
+def test_permuted_movements_are_those_of_other_trials(session):
+    shuffled = session.permute_movements(seed=1)
     assert np.array_equal(shuffled.rates, session.rates)
     assert not np.array_equal(shuffled.direction, session.direction)
     before, after = (np.sort(s.velocity.reshape(40, -1), axis=0) for s in (session, shuffled))
     assert np.array_equal(before, after)
-    assert np.array_equal(shuffled.velocity, session.shuffle_movements(seed=1).velocity)
+    assert np.array_equal(shuffled.velocity, session.permute_movements(seed=1).velocity)
     speed = np.linalg.norm(shuffled.velocity, axis=1)
     assert np.allclose(speed, np.linalg.norm(session.velocity, axis=1))  # the course in time stays
 
@@ -97,7 +99,7 @@ def test_simulated_is_shown(session):
         (
             "velocity",
             np.zeros((639, 2)),
-            r"rates have 640 bins, so velocity must be \(640, 2\); got \(639, 2\)",
+            r"rates have 640 bins, so velocity must be \(640, k\) with k >= 1; got \(639, 2\)",
         ),
         ("direction", np.zeros((640, 1)), r"direction must be \(640,\)"),
         ("direction", np.full(640, 360.0), r"direction must be in \[0, 360\) degrees, got 360 to 360"),
@@ -117,6 +119,42 @@ def test_nan_is_refused_and_located(session, field):
         changed(session, field, 7, np.nan) if field == "direction" else changed(
             session, field, (7, 1), np.inf
         )
+
+
+def test_arrays_are_copies_that_nobody_can_change():
+    rates, velocity, trial = np.ones((6, 2)), np.zeros((6, 2)), np.repeat([0, 1], 3)
+    session = Session(rates, velocity, trial=trial)
+    digest, rates[0, 0], velocity[0, 0], trial[0] = session.digest, 9.0, 9.0, 1
+    assert session.rates.max() == 1 and session.velocity.max() == 0 and session.trial[0] == 0
+    assert replace(session, name=session.name).digest == digest
+    for field in ("rates", "velocity", "trial"):
+        with pytest.raises(ValueError, match="read-only"):
+            getattr(session, field)[0] = 5
+    assert session.labels.flags.writeable  # a new array each time
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_directions_and_trials_are_optional_and_velocity_has_any_number_of_columns(session, k):
+    velocity = np.column_stack([session.velocity, session.velocity[:, 0]])[:, :k]
+    free = Session(session.rates, velocity, trial=session.trial)
+    assert free.direction is None and free.periods == (None,) * k and free.labels.shape == (640, k)
+    assert replace(session, velocity=velocity).periods == (None,) * k + (360.0,)
+    train, test = free.split()
+    assert (train.n_trials, test.n_trials) == (32, 8) and train.direction is None
+    permuted = free.permute_movements(1)
+    assert permuted.direction is None and permuted.velocity.shape == (640, k)
+    assert len({free.digest, session.digest, train.digest}) == 3
+    with pytest.raises(ValueError, match="session has no directions to average over"):
+        free.average_by_direction(free.rates)
+    one = Session(session.rates, velocity)
+    assert one.n_trials == 1
+    with pytest.raises(ValueError, match="1 trials cannot be split"):
+        one.split()
+
+
+def test_the_digest_is_that_of_earlier_versions(session):
+    """Kept results name sessions by their digest."""
+    assert session.digest == "043ac5a05ce199be02d0785aaed45d4a8888deff22fbbe0b50ed951bf261d1bf"
 
 
 def test_direction_must_not_change_within_a_trial(session):

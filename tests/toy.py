@@ -1,8 +1,9 @@
-"""A small session for tests: rates that hold the movement, and noise."""
+"""A small session for tests, rates that hold the movement and noise; and methods that a test can fit."""
 
 import numpy as np
 
 from nerlib import Session
+from nerlib.models import METHODS, make_method
 
 
 def make_session(n_trials=40, n_bins=16, n_neurons=10, noise=0.3, seed=0, **about):
@@ -16,3 +17,10 @@ def make_session(n_trials=40, n_bins=16, n_neurons=10, noise=0.3, seed=0, **abou
     trial = np.repeat(np.arange(n_trials), n_bins)
     about = {"name": "Toy", "area": "M1", "monkey": "Toy", "date": "20200101", **about}
     return Session(rates, velocity, direction, trial, **about)
+
+
+def small(*names, max_iter=10, batch_size=32, **more):
+    """Methods of the table with few steps: name -> unfitted estimator."""
+    given = {"max_iter": max_iter, "batch_size": batch_size, **more}
+    known = {name: METHODS[name][0]().get_params() for name in names}
+    return {name: make_method(name, **{k: v for k, v in given.items() if k in known[name]}) for name in names}

@@ -1,7 +1,8 @@
-"""What the NWB readers of ``center_out`` and ``maze`` share: units, trials, velocity, what to leave out."""
+"""Readers of NWB files: the spikes and movements of one area, cut into trials around an event."""
 
 import re
 import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,76 +12,146 @@ from nerlib.data import DataError
 from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
 from nerlib.session import Session
 
+REWARDED = {"result": "R"}
 MM_PER = {"m": 1000.0, "meters": 1000.0, "metres": 1000.0, "cm": 10.0, "mm": 1.0}
+# How `read_nwb` reads MC_Maze (DANDI 000128) as in the paper: -50 to 450 ms around movement onset.
+MAZE_SCHEMA: dict = {
+    "velocity": "behavior/hand_vel",
+    "align": "move_onset_time",
+    "before": 0.05,
+    "direction": "target_pos",
+    "direction_unit": "position",
+    "active_target": "active_target",
+    "keep": {},
+    "bin_width": 0.005,
+    "n_bins": 100,
+    "smooth_sd": 0.05,
+}
 
 
-def read_trials(path, area, *, label, velocity, velocity_unit, align, angle, keep, name, before, **bins):
-    """Session of the windows that begin ``before`` seconds ahead of the event ``align``.
+def read_nwb(
+    path: str | Path,
+    area: str | None = None,
+    *,
+    velocity: str = "behavior/Velocity/cursor_vel",
+    velocity_unit: str | None = None,
+    align: str = "go_cue_time",
+    before: float = 0.0,
+    direction: str | None = "target_dir",
+    direction_unit: str = "radians",
+    active_target: str | None = None,
+    keep: dict = REWARDED,
+    bin_width: float = 0.03,
+    n_bins: int = 40,
+    smooth_sd: float = 0.045,
+    name: str | None = None,
+) -> Session:
+    """Read a session from an NWB file; the defaults fit DANDI 000688, ``**MAZE_SCHEMA`` fits DANDI 000128.
 
-    ``angle`` takes the open file and gives each trial's direction in degrees, ``label`` is the session's
-    area, ``bins`` are n_bins, bin_width and smooth_sd; all else is as in ``read_nwb``.
+    Parameters
+    ----------
+    path : path of the NWB file
+    area : str or None, e.g. "M1": the units whose electrode group's name or location contains this word;
+        None takes all units
+    velocity : str, path of the velocity series, from the processing module (or "acquisition") down; it may
+        have any number of columns
+    velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads the unit from the series
+    align : str, column of the trials table with the time (s) of an event, such as the go cue
+    before : float, seconds before the event at which the session's trials start
+    direction : str or None, column of the target direction; None for a task without targets
+    direction_unit : "radians", "degrees", or "position", for a column of target positions (x, y): the
+        direction is then the target's angle seen from (0, 0)
+    active_target : str or None, column with the index of the trial's target, where it has several positions
+    keep : dict, column -> value (or list of values) of the trials to keep; {} keeps all
+    bin_width, smooth_sd : float, width of the bins and s.d. of the Gaussian that smooths the counts, seconds
+    n_bins : int, bins per trial
+    name : str or None, name of the session; None is the file's session_id
+
+    Returns
+    -------
+    Session, velocity in mm/s (the mean of the samples in a bin), direction in whole degrees; trial ids are
+    row numbers of the trials table. A warning counts the trials left out for another reason than ``keep``:
+    too short, without event, direction or velocity, or outside a unit's ``obs_intervals``.
+
+    Raises
+    ------
+    ImportError, FileNotFoundError : pynwb is not installed; no such file
+    DataError : no NWB file, or truncated; a series, column or area is missing; fewer than two usable trials
+
+    Source: preprocessing in section 3.1 and the appendix of the NER paper.
     """
-    n_bins, bin_width = bins["n_bins"], bins["bin_width"]
+    if direction_unit not in ("radians", "degrees", "position"):
+        raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
     with open_nwb(path) as nwb:
-        start, stop, event = (trial_column(nwb, column) for column in ("start_time", "stop_time", align))
-        first, last = event - before, event - before + n_bins * bin_width
-        samples = read_velocity(nwb, velocity, velocity_unit)
-        degrees = whole_degrees(angle(nwb))
-        spikes, observed = read_units(nwb, area)
-        moved = bin_means(*samples, np.nan_to_num(first), n_bins, bin_width).reshape(-1, n_bins, 2)
-        short = (first < start - EDGE) | (last > stop + EDGE)
-        problems = {
-            f"not as asked ({keep})": ~trials_where(nwb, keep),
-            f"without {align} or target": np.isnan(first + degrees),
-            f"too short for {n_bins} bins of {bin_width:g} s": short,
-            f"without {velocity}, or NaN, in some bin": np.isnan(moved).any(axis=(1, 2)),
-            "outside obs_intervals of some unit": ~observed(first, last),
-        }
-        kept = _sift(Path(path).name, problems)
+        spikes, first, start, stop, problems = _trial_windows(nwb, area, align, before, n_bins, bin_width)
+        times, values = read_velocity(nwb, velocity, velocity_unit)
+        moved = bin_means(times, values, np.nan_to_num(first), n_bins, bin_width)
+        moved = moved.reshape(-1, n_bins, values.shape[1])
+        problems = {f"not selected by {keep}": ~trials_where(nwb, keep), **problems}
+        degrees = None if direction is None else _directions(nwb, direction, direction_unit, active_target)
+        if degrees is not None:
+            problems[f"without {direction}"] = np.isnan(degrees)
+        problems[f"without {velocity}, or NaN, in some bin"] = np.isnan(moved).any(axis=(1, 2))
+        kept = _select_trials(Path(path).name, problems)
+        rates = window_rates(spikes, first[kept], start[kept], stop[kept], n_bins, bin_width, smooth_sd)
         return Session(
-            rates=window_rates(spikes, first[kept], start[kept], stop[kept], **bins),
-            velocity=moved[kept].reshape(-1, 2),
-            direction=np.repeat(degrees[kept], n_bins),
+            rates=rates,
+            velocity=moved[kept].reshape(len(rates), -1),
+            direction=None if degrees is None else np.repeat(degrees[kept], n_bins),
             trial=np.repeat(kept, n_bins),
             bin_width=bin_width,
             name=name or nwb.session_id or Path(path).stem,
-            area=label,
+            area=area or "",
             monkey=(nwb.subject and nwb.subject.subject_id) or "",
             date=f"{nwb.session_start_time:%Y%m%d}",
             simulated="SIMULATED" in (() if nwb.keywords is None else list(nwb.keywords[:])),
         )
 
 
-def _sift(file, problems):
-    """Trials without any of the problems (name → mask); warns of those that nobody asked to leave out."""
-    masks = np.array(list(problems.values()))
-    reason = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)  # a trial counts under its first problem
-    counts = [f"{(reason == i).sum()} {name}" for i, name in enumerate(problems) if (reason == i).any()]
-    kept = np.flatnonzero(reason == -1)
-    if len(kept) < 2:
-        raise DataError(
-            f"{len(kept)} of {len(reason)} trials usable, need two; left out: {', '.join(counts)}"
-        )
-    unexpected = [c for c in counts if " not as asked" not in c and " too short" not in c]
-    if unexpected:
-        warnings.warn(f"{file}: left out trials: {', '.join(unexpected)}", stacklevel=4)
-    return kept
+def read_nwb_rates(
+    path: str | Path,
+    area: str | None = None,
+    *,
+    align: str = "go_cue_time",
+    before: float = 0.0,
+    bin_width: float = 0.03,
+    n_bins: int = 40,
+    smooth_sd: float = 0.045,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the rates alone, from a file that may have no behavior; parameters and errors as in ``read_nwb``.
+
+    Returns
+    -------
+    (array (T, N) in spikes/bin, int array (T,): row number in the trials table), ``n_bins`` bins per trial
+    """
+    with open_nwb(path) as nwb:
+        spikes, first, start, stop, problems = _trial_windows(nwb, area, align, before, n_bins, bin_width)
+        kept = _select_trials(Path(path).name, problems, least=1)
+        rates = window_rates(spikes, first[kept], start[kept], stop[kept], n_bins, bin_width, smooth_sd)
+        return rates, np.repeat(kept, n_bins)
+
+
+def import_pynwb():
+    """The package pynwb, which is an extra; ImportError with one line when it is not installed."""
+    try:
+        import pynwb
+    except ModuleNotFoundError:
+        message = "reading NWB files needs pynwb; install it with: pip install 'nerlib[nwb]'"
+        raise ImportError(message) from None
+    return pynwb
 
 
 @contextmanager
-def open_nwb(path):
-    """The file, opened; FileNotFoundError or DataError when it is not there or is no whole NWB file."""
-    import pynwb
-
+def open_nwb(path: str | Path) -> Iterator:
+    """The open file; FileNotFoundError or DataError when it does not exist or is not a whole NWB file."""
+    pynwb = import_pynwb()
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
         io = pynwb.NWBHDF5IO(str(path), "r")
         nwb = io.read()
     except Exception as error:  # h5py and hdmf raise many kinds
-        raise DataError(
-            f"{path} cannot be read as NWB, it is truncated or another format ({error})"
-        ) from error
+        raise DataError(f"{path} cannot be read as NWB: truncated, or another format ({error})") from None
     with io:
         try:
             yield nwb
@@ -96,34 +167,75 @@ def _column(table, what, name):
     return table[name]
 
 
-def trial_column(nwb, name):
-    """One column of the trials table as an array (n_trials, …); a ragged one is a list."""
+def trial_column(nwb, name: str) -> np.ndarray | list:
+    """One column of the trials table as an array (n_trials, ...); a ragged one is a list."""
     values = _column(nwb.trials, "trials", name)[:]
     return values if isinstance(values, list) else np.asarray(values)
 
 
-def trials_where(nwb, keep):
+def trials_where(nwb, keep: dict) -> np.ndarray:
     """Bool (n_trials,): where every column of ``keep`` has the value, or one of the values, given for it."""
     chosen = np.ones(len(_column(nwb.trials, "trials", "start_time")), bool)
     for name, wanted in keep.items():
         values = trial_column(nwb, name)
         match = np.isin(values, np.atleast_1d(wanted))
         if not match.any():
-            raise DataError(f"no trial has {name} = {wanted}; there are {np.unique(values[:]).tolist()}")
+            raise DataError(f"no trial has {name} = {wanted}; there are {np.unique(values).tolist()}")
         chosen &= match
     return chosen
 
 
-def read_units(nwb, area=None):
-    """Spike times of an area's units, and when they were observed.
+def _trial_windows(nwb, area, align, before, n_bins, bin_width):
+    """Spikes of an area; each trial's window start, start and stop; the reasons why windows do not fit."""
+    start, stop, event = (trial_column(nwb, column) for column in ("start_time", "stop_time", align))
+    first, last = event - before, event - before + n_bins * bin_width
+    spikes, observed = read_units(nwb, area)
+    problems = {
+        f"without {align}": np.isnan(first),
+        f"too short for {n_bins} bins of {bin_width:g} s": (first < start - EDGE) | (last > stop + EDGE),
+        "outside obs_intervals of some unit": ~observed(first, last),
+    }
+    return spikes, first, start, stop, problems
 
-    Returns
-    -------
-    (list of N arrays in s, function (first, last) → bool array: each unit has an obs_interval around it all;
-    always true where the file has no obs_intervals)
+
+def _select_trials(file, problems, least=2):
+    """Rows of the trials without any of the problems (name -> mask); warns of those left out unasked."""
+    masks = np.array(list(problems.values()))
+    reason = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)  # a trial counts under its first problem
+    counts = [f"{(reason == i).sum()} {name}" for i, name in enumerate(problems) if (reason == i).any()]
+    kept, listed = np.flatnonzero(reason == -1), ", ".join(counts)
+    if len(kept) < least:
+        raise DataError(f"{len(kept)} of {len(reason)} trials usable, need {least}; left out: {listed}")
+    unasked = [count for count in counts if " not selected by " not in count]
+    if unasked:
+        warnings.warn(f"{file}: left out trials: {', '.join(unasked)}", stacklevel=3)
+    return kept
+
+
+def _directions(nwb, column, unit, active_target):
+    """Target direction of each trial in whole degrees; NaN where it has none."""
+    values = trial_column(nwb, column)
+    if unit != "position":
+        return whole_degrees(np.degrees(values) if unit == "radians" else values)
+    places = [np.atleast_2d(np.asarray(place, float)) for place in values]
+    if any(place.shape[1] != 2 for place in places):
+        raise DataError(f"{column} must hold target positions (x, y), got {np.shape(values[0])} numbers")
+    if active_target is None and max(map(len, places)) > 1:
+        raise DataError(f"{column} has several targets per trial; active_target must name a column")
+    active = np.zeros(len(places), int) if active_target is None else trial_column(nwb, active_target)
+    pairs, none = zip(places, active, strict=True), (np.nan, np.nan)
+    x, y = np.array([place[int(i)] if 0 <= i < len(place) else none for place, i in pairs]).T
+    angle = np.degrees(np.arctan2(y, x))
+    return whole_degrees(np.where((x == 0) & (y == 0), np.nan, angle))  # a target at the center has none
+
+
+def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], Callable]:
+    """Spike times (N arrays, s) of an area's units, and a function (first, last) -> bool array (n_windows,).
+
+    The function is true where each unit has an obs_interval around the window, or the file has none.
     """
     spikes = _column(nwb.units, "units", "spike_times")
-    chosen = np.arange(len(nwb.units))
+    chosen = list(range(len(nwb.units)))
     if area is not None:
         labels = _unit_labels(nwb.units)
         word = rf"(?<![A-Za-z0-9]){re.escape(area)}(?![A-Za-z0-9])"
@@ -152,19 +264,12 @@ def _unit_labels(units):
     if "electrodes" not in units.colnames:
         groups = _column(units, "units", "electrode_group")
         return [f"{group.name} {group.location}" for group in groups[:]]
-    index = units["electrodes"]
-    region = getattr(index, "target", index)
-    ends = np.asarray(index.data[:]) if region is not index else np.arange(1, len(units) + 1)
-    starts, electrodes = np.r_[0, ends[:-1]].astype(int), np.asarray(region.data[:])
-    columns = [region.table[name][:] for name in ("group_name", "location") if name in region.table.colnames]
-    return [
-        " ".join(dict.fromkeys(str(column[electrodes[start]]) for column in columns)) if start < end else ""
-        for start, end in zip(starts, ends, strict=True)
-    ]
+    tables = [units["electrodes"][unit].filter(["group_name", "location"]) for unit in range(len(units))]
+    return [" ".join(dict.fromkeys(map(str, table.iloc[0]))) if len(table) else "" for table in tables]
 
 
-def read_velocity(nwb, where, unit=None):
-    """Times (n,) in s and velocity (n, 2) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
+def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
     node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
     for part in where.split("/"):
         if part not in there:
@@ -172,13 +277,14 @@ def read_velocity(nwb, where, unit=None):
             raise DataError(f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}")
         node = there[part]
         there = dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
-    if not hasattr(node, "conversion") or len(node.data.shape) != 2 or node.data.shape[1] != 2:
-        raise DataError(f"{where} must be a time series of two columns (x, y), got {node}")
+    if not hasattr(node, "conversion") or len(node.data.shape) not in (1, 2):
+        raise DataError(f"{where} must be a time series of one column or more, got {node}")
     unit = unit or node.unit
     length, _, per = unit.replace(" ", "").partition("/")
     if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
         raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
-    values = (np.asarray(node.data[:], float) * node.conversion + node.offset) * MM_PER[length]
+    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
+    values = (values * node.conversion + node.offset) * MM_PER[length]
     if node.timestamps is not None:
         return np.asarray(node.timestamps[:]), values
     return (node.starting_time or 0.0) + np.arange(len(values)) / node.rate, values

@@ -1,12 +1,16 @@
-"""From spike times and movement samples to rates and velocities, trial after trial (SCIENCE, section 1)."""
+"""From spike times and movement samples to rates and velocities, trial by trial.
+
+Source of all functions: preprocessing in section 3.1 and the appendix of the NER paper.
+"""
 
 import numpy as np
 
-EDGE = 1e-7  # s; so close before an edge a time belongs to the bin that starts there (edges are rounded)
+Array = np.ndarray
+EDGE = 1e-7  # s; edges are rounded: a time this close before one belongs to the bin that starts there
 
 
 def _edges(starts, n_bins, bin_width):
-    """Flat bin edges of all windows, their ``n_bins``, and which neighbouring edges enclose a bin."""
+    """Flat bin edges of all windows, their ``n_bins``, and which adjacent edges enclose a bin."""
     starts = np.atleast_1d(np.asarray(starts, float))
     n_bins = np.broadcast_to(n_bins, starts.shape).astype(int)
     if not bin_width > 0 or (n_bins < 1).any():
@@ -18,7 +22,7 @@ def _edges(starts, n_bins, bin_width):
     return np.repeat(starts, n_bins + 1) + step * bin_width - EDGE, n_bins, enclosing
 
 
-def bin_spikes(spike_times, starts, n_bins, bin_width):
+def bin_spikes(spike_times: list, starts: Array, n_bins: int | Array, bin_width: float) -> Array:
     """Count spikes in the bins [start + k·bin_width, start + (k + 1)·bin_width) of every window.
 
     Parameters
@@ -34,18 +38,16 @@ def bin_spikes(spike_times, starts, n_bins, bin_width):
 
     Raises
     ------
-    ValueError : when bin_width or n_bins is not positive
-
-    Source: SCIENCE 1, step 1.
+    ValueError : bin_width or n_bins is not positive
     """
-    edges, n_bins, enclosing = _edges(starts, n_bins, bin_width)
-    counts = np.empty((n_bins.sum(), len(spike_times)))
+    edges, bins, enclosing = _edges(starts, n_bins, bin_width)
+    counts = np.empty((bins.sum(), len(spike_times)))
     for neuron, times in enumerate(spike_times):
         counts[:, neuron] = np.diff(np.searchsorted(np.sort(times), edges))[enclosing]
     return counts
 
 
-def bin_means(times, values, starts, n_bins, bin_width):
+def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, bin_width: float) -> Array:
     """Mean of the samples in each bin; NaN where a bin holds no sample, or one that is not finite.
 
     Parameters
@@ -60,7 +62,7 @@ def bin_means(times, values, starts, n_bins, bin_width):
 
     Raises
     ------
-    ValueError : when times and values differ in length, or times go backwards
+    ValueError : times and values differ in length, or times decrease
     """
     times, values = np.asarray(times, float), np.asarray(values, float)
     if len(times) != len(values):
@@ -77,8 +79,8 @@ def bin_means(times, values, starts, n_bins, bin_width):
     return np.where(usable[:, None], total[:, :-1] / np.maximum(count, 1)[:, None], np.nan)
 
 
-def taps(sd):
-    """Gaussian kernel, summing to 1, of 3 s.d. (rounded down) on either side of its middle; s.d. in bins."""
+def kernel(sd: float) -> Array:
+    """Gaussian kernel that sums to 1 and reaches 3 s.d. (rounded down) to either side; s.d. in bins."""
     if sd < 0:
         raise ValueError(f"sd must not be negative, got {sd}")
     reach = int(3 * sd)
@@ -86,14 +88,14 @@ def taps(sd):
     return weights / weights.sum()
 
 
-def smooth(counts, sd=1.5, lengths=None):
-    """Smooth each neuron within each trial: zeros beyond its ends, nothing crosses from trial to trial.
+def smooth(counts: Array, sd: float = 1.5, lengths: Array | None = None) -> Array:
+    """Smooth each neuron within each trial, with zeros beyond the trial's ends.
 
     Parameters
     ----------
     counts : array (T, N), whole trials one after the other, not yet cut
-    sd : float, s.d. of the Gaussian in bins: 1.5 for 45 ms and 30 ms bins (9 taps, as in the paper), 10 for
-        MC_Maze (61 taps); 0 is none
+    sd : float, s.d. of the Gaussian in bins: 1.5 for 45 ms and 30 ms bins (9 weights, as in the paper), 10
+        for MC_Maze (61 weights); 0 is none
     lengths : int array (n_trials,) or None, bins of each trial, adding up to T; None is one trial
 
     Returns
@@ -102,24 +104,30 @@ def smooth(counts, sd=1.5, lengths=None):
 
     Raises
     ------
-    ValueError : when lengths do not add up to T, or sd is negative
-
-    Source: SCIENCE 1, step 2.
+    ValueError : lengths do not add up to T, or sd is negative
     """
     from scipy.ndimage import convolve1d
 
-    counts, kernel = np.asarray(counts, float), taps(sd)
+    counts, weights = np.asarray(counts, float), kernel(sd)
     lengths = np.array([len(counts)]) if lengths is None else np.asarray(lengths)
     if lengths.sum() != len(counts):
         raise ValueError(f"lengths add up to {lengths.sum()} bins, counts have {len(counts)}")
     # As many zero rows between trials as the kernel reaches, so that one convolution serves all of them.
-    rows = np.arange(len(counts)) + len(kernel) // 2 * np.repeat(np.arange(len(lengths)), lengths)
+    rows = np.arange(len(counts)) + len(weights) // 2 * np.repeat(np.arange(len(lengths)), lengths)
     spaced = np.zeros((rows[-1] + 1 if len(rows) else 0, *counts.shape[1:]))
     spaced[rows] = counts
-    return convolve1d(spaced, kernel, axis=0, mode="constant")[rows]
+    return convolve1d(spaced, weights, axis=0, mode="constant")[rows]
 
 
-def window_rates(spike_times, first, start, stop, *, n_bins, bin_width, smooth_sd):
+def window_rates(
+    spike_times: list,
+    first: Array,
+    start: Array,
+    stop: Array,
+    n_bins: int,
+    bin_width: float,
+    smooth_sd: float,
+) -> Array:
     """Smoothed counts in one window per trial: the whole trial is binned and smoothed, then cut.
 
     Only the bins that the kernel can reach from the window are computed; the result is the same. The bins'
@@ -135,11 +143,8 @@ def window_rates(spike_times, first, start, stop, *, n_bins, bin_width, smooth_s
     Returns
     -------
     array (n_trials · n_bins, N), spikes/bin
-
-    Source: SCIENCE 1, steps 1–3.
     """
-    kernel = taps(smooth_sd / bin_width)
-    reach = len(kernel) // 2
+    reach = len(kernel(smooth_sd / bin_width)) // 2
     before = np.clip(np.floor((first - start + EDGE) / bin_width), 0, reach).astype(int)
     after = np.clip(np.floor((stop - first + EDGE) / bin_width) - n_bins, 0, reach).astype(int)
     lengths = before + n_bins + after
@@ -149,23 +154,6 @@ def window_rates(spike_times, first, start, stop, *, n_bins, bin_width, smooth_s
     return rates[(first_rows[:, None] + np.arange(n_bins)).ravel()]
 
 
-def whole_degrees(angle):
+def whole_degrees(angle: Array) -> Array:
     """Angles in degrees, rounded to whole degrees in [0, 360); NaN stays NaN."""
     return np.round(angle) % 360
-
-
-def direction_to_eight(angle):
-    """Target angles in degrees (−180…180 or 0…360) as 0, 45 … 315; −180 and 180 are both 180.
-
-    Raises
-    ------
-    ValueError : when an angle is more than 5 degrees away from all eight
-
-    Source: SCIENCE 1, step 4.
-    """
-    angle = np.asarray(angle, float)
-    nearest = np.round(angle / 45) * 45
-    off = ~(np.abs(angle - nearest) <= 5)
-    if off.any():
-        raise ValueError(f"target angles must be multiples of 45 degrees, got {np.unique(angle[off])[:5]}")
-    return nearest % 360

@@ -1,64 +1,39 @@
 """CEBRA (Schneider, Lee, Mathis, Nature 2023): the encoder, batches and training of NER, with InfoNCE."""
 
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 
 from nerlib.losses import infonce_loss
-from nerlib.models.encoded import EncodedMethod, check_number, chosen_columns
+from nerlib.models._common import check_numbers, select_columns
+from nerlib.models.base import EncoderMethod
 from nerlib.sampling import pairs
 
 
-class CEBRA(EncodedMethod):
-    """CEBRA-Behavior with continuous labels, as the paper compares it (SCIENCE, section 4).
+@dataclass(kw_only=True, eq=False, repr=False)
+class CEBRA(EncoderMethod):
+    """CEBRA-Behavior with continuous labels, as the NER paper compares it (Methods page, *Other methods*).
 
     A positive is the bin whose label is nearest, by Euclidean distance, to the reference's label plus the
     change over one time step at a random bin; negatives are any bins. The published runs gave it velocity and
-    the angle in plain degrees, so that 0 and 315 lay far apart; it does far better on velocity alone. Which
-    it gets is ``label_columns``. (There the change from one trial to the next counted as a time step, too;
-    here it does not.)
+    the angle in plain degrees, so that 0 and 315 were far from each other; it does far better with velocity
+    alone. ``label_columns`` selects. (In the published runs the change from one trial to the next also
+    counted as a time step; here it does not.)
 
     Parameters
     ----------
-    n_components : int, dimensions of the embedding (the paper: 3, and 16 for the kNN decoder)
-    label_columns : tuple of int, the columns of the labels that it is given; None: all, as published
-    max_iter, batch_size, learning_rate, averaged, temperature, window, random_state, device, verbose :
-        as in `NER`
-
-    Attributes
-    ----------
-    encoder_, loss_curve_, n_iter_, n_features_in_ : as in `NER`
+    label_columns : tuple of int, the label columns to use; None: all, as published
+    temperature : float, τ of the loss
+    n_components, max_iter, batch_size, learning_rate, weight_averaging, window, random_state, device,
+        verbose, and the attributes : as in `EncoderMethod`
     """
 
-    def __init__(
-        self,
-        n_components=3,
-        *,
-        label_columns=None,
-        max_iter=2400,
-        batch_size=128,
-        learning_rate=2e-3,
-        averaged=0.75,
-        temperature=1.0,
-        window=1,
-        random_state=None,
-        device="auto",
-        verbose=False,
-    ):
-        self.n_components = n_components
-        self.label_columns = label_columns
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.averaged = averaged
-        self.temperature = temperature
-        self.window = window
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
+    label_columns: tuple | None = None
+    temperature: float = 1.0
 
     def _objective(self, labels, trial, rng, device):
-        labels = chosen_columns(labels, self.label_columns)
+        labels = select_columns(labels, self.label_columns)
         drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial)
         negatives = np.random.default_rng(rng.integers(2**63))
         batches = (
@@ -73,4 +48,4 @@ class CEBRA(EncodedMethod):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_number("temperature", self.temperature, Real, "a number")
+        check_numbers(self, Real, "temperature")

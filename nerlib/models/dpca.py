@@ -1,46 +1,43 @@
-"""Demixed PCA: linear components of direction, of time and of their interaction, kept apart."""
+"""Demixed PCA: linear components of direction, of time and of their interaction, separated."""
 
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
-from nerlib.models.encoded import check_number, check_trial
+from nerlib.models._common import Method, check_numbers
 
 _STRENGTHS = np.logspace(-4, 1, 26)  # the λ tried; steps of 1.6, Kobak's are of 1.5
 _REPEATS = 10  # held-out trials of each direction, one at a time; Kobak's number too
 
 
-class DPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+@dataclass(eq=False, repr=False)
+class DPCA(Method):
     """Demixed principal component analysis (Kobak et al., eLife 2016), embedding by stimulus components.
 
     The trial averages X (neurons × directions·bins, centred) are the sum of marginalisations X_φ: stimulus
-    (the average of a direction over time), time (the average of a bin over directions) and mixed (the
-    rest). Each is restored from X by a reduced-rank ridge regression (Methods of Kobak et al.),
+    (averages over time), time (averages over directions) and mixed (the rest). Each is restored from X by a
+    reduced-rank ridge regression (Methods of Kobak et al.),
 
         min over F, D of ‖X_φ − F Dᵀ X‖² + μ ‖F Dᵀ‖²,  FᵀF = 1,  μ = (λ ‖X‖)²,
 
     solved in closed form: F holds the leading left singular vectors of A [X √μ I], and Dᵀ = Fᵀ A, where
     A = X_φ Xᵀ (X Xᵀ + μ I)⁻¹ is the ridge regression of full rank.
 
-    Every direction enters with as many trials as the rarest has; of the others some are left out at random.
-    (Kobak et al. average all trials there are: directions weigh the same then too, but are not equally
-    noisy.) Trials longer than the shortest lose their last bins.
-
-    Stimulus and mixed components stay apart. Kobak et al. join the two in their figures, so that the tuning
-    of a component to direction may change with time; here the axes are those of the tuning that lasts, and
-    the embedding unfolds in time as far as the rates move along them.
+    Every direction enters with as many trials as the rarest has, drawn at random (Kobak et al. average all
+    trials, so directions are not equally noisy). Trials longer than the shortest lose their last bins.
+    Stimulus and mixed components stay separate, where the figures of Kobak et al. join them: the axes are
+    those of the tuning that is constant in time.
 
     Parameters
     ----------
     n_components : int, components of each marginalisation; the embedding holds those of the stimulus
-    regularizer : "auto" or float >= 0, λ of the equation above. λ has no unit and does not depend on the
-        scale of the rates; the ``regularizer`` of the `dPCA` package is λ / ‖X‖. "auto" takes the λ that
-        best restores the marginalisations of the training averages from one held-out trial of each
-        direction, over up to ten such draws (their criterion; see `held_out_error`)
+    regularizer : "auto" or float >= 0, λ above, free of units and of the scale of the rates (that of the
+        `dPCA` package is λ / ‖X‖). "auto" takes the λ that best restores the marginalisations of the training
+        averages from one held-out trial of each direction, over up to ten draws (see `held_out_error`)
     random_state : int, RandomState or None; which trials are left out for equal numbers, and held out
 
     Attributes
@@ -55,44 +52,36 @@ class DPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     n_features_in_ : int, neurons
     """
 
-    def __init__(self, n_components=3, *, regularizer="auto", random_state=None):
-        self.n_components = n_components
-        self.regularizer = regularizer
-        self.random_state = random_state
+    n_components: int = 3
+    _: KW_ONLY
+    regularizer: float | str = "auto"
+    random_state: Any = None
 
     def fit(self, X, y, trial=None):
-        """Find the components.
+        """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,), which are required; returns self.
 
-        Parameters
-        ----------
-        X : array (T, N), rates (spikes/bin)
-        y : array (T, k) or (T,), labels; the last column is the direction, constant within a trial
-        trial : int array (T,), which trial each bin belongs to; needed
-
-        Returns
-        -------
-        self
+        The last label column is the direction, constant within a trial.
 
         Raises
         ------
-        ValueError : a parameter out of range, NaN, lengths that disagree, no or scattered trials, a direction
-            that changes within a trial or has one trial only, more components than directions or bins allow
-        TypeError : a parameter of the wrong type
+        ValueError, TypeError : a bad parameter, NaN, lengths that disagree, no or scattered trials, a
+            direction that changes within a trial or has one trial, too few directions or bins
         """
-        self._check_parameters()
-        X, y = validate_data(self, X, y, dtype=np.float64, multi_output=True, y_numeric=True)
+        check_numbers(self, Integral, "n_components")
+        strength = self.regularizer
+        number = isinstance(strength, Real) and not isinstance(strength, bool)
+        if not number and not (isinstance(strength, str) and strength == "auto"):
+            raise TypeError(f'regularizer must be "auto" or a number; got {strength!r}')
+        if number and not 0 <= strength < float("inf"):
+            raise ValueError(f"regularizer must be finite and not negative; got {strength!r}")
+        X, labels, trial = self._check_data(X, y, trial, dtype=np.float64)
         rng = check_random_state(self.random_state)
-        self.directions_, trials = _group_trials(X, y.reshape(len(X), -1)[:, -1], trial, rng)
+        self.directions_, trials = _group_trials(X, labels[:, -1], trial, rng)
         n_directions, self.n_trials_, self.n_bins_, _ = trials.shape
         if self.n_components >= min(n_directions, self.n_bins_):
-            raise ValueError(
-                f"n_components={self.n_components} must be less than the {n_directions} directions and the "
-                f"{self.n_bins_} bins of the shortest trial, whose averages hold no more components"
-            )
-        self.regularizer_ = float(
-            self._pick_strength(trials) if self.regularizer == "auto" else self.regularizer
-        )
-
+            limits = f"the {n_directions} directions and the {self.n_bins_} bins of the shortest trial"
+            raise ValueError(f"n_components={self.n_components} must be less than {limits}")
+        self.regularizer_ = float(strength if number else self._pick_strength(trials))
         averages = trials.mean(axis=1)
         self.mean_ = averages.mean(axis=(0, 1))
         averages -= self.mean_
@@ -106,27 +95,13 @@ class DPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X, trial=None):
-        """Project rates onto the stimulus components.
-
-        Parameters
-        ----------
-        X : array (T, N), rates (spikes/bin)
-        trial : ignored; each bin is embedded by itself
-
-        Returns
-        -------
-        float64 array (T, n_components)
-        """
-        check_is_fitted(self)
+        """Project rates (T, N) onto the stimulus components, bin by bin: float64 array (T, n_components)."""
+        check_is_fitted(self, "decoders_")
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return (X - self.mean_) @ self.decoders_["stimulus"]
 
-    def fit_transform(self, X, y, trial=None):
-        """Find the components, then embed the same rates; see `fit` and `transform`."""
-        return self.fit(X, y, trial).transform(X)
-
     def _pick_strength(self, trials):
-        """λ of the least held-out error; trials (K, trials, bins, N) stand in random order."""
+        """λ of the least held-out error; trials (K, trials, bins, N) are in random order."""
         errors = np.zeros(len(_STRENGTHS))
         total = trials.sum(axis=1)
         for held_out in trials[:, :_REPEATS].swapaxes(0, 1):
@@ -135,66 +110,33 @@ class DPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             errors += held_out_error(averages - mean, held_out - mean, _STRENGTHS, self.n_components)
         return _STRENGTHS[errors.argmin()]
 
-    def _check_parameters(self):
-        check_number("n_components", self.n_components, Integral, "an integer")
-        strength = self.regularizer
-        if isinstance(strength, str) and strength == "auto":
-            return
-        if isinstance(strength, bool) or not isinstance(strength, Real):
-            raise TypeError(
-                f'regularizer must be "auto" or a number; got {strength!r} of type {type(strength).__name__}'
-            )
-        if not 0 <= strength < float("inf"):
-            raise ValueError(f"regularizer must be finite and not negative; got {strength!r}")
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.required = True
-        tags.target_tags.multi_output = True
-        return tags
-
-    @property
-    def _n_features_out(self):
-        return self.n_components
-
 
 def _group_trials(rates, direction, trial, rng):
     """Directions (K,) and trials (K, trials, bins, N): equal numbers, in random order, of equal length."""
     if trial is None:
         raise ValueError("dPCA averages over trials: give fit the trial of each bin, fit(X, y, trial)")
-    trial = check_trial(trial, len(rates))
     starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
     lengths = np.diff(np.r_[starts, len(trial)])
     if len(np.unique(trial)) != len(starts):
-        raise ValueError("the bins of each trial must stand together, some trials are scattered")
+        raise ValueError("the bins of each trial must be contiguous, some trials are scattered")
     changes = direction != np.repeat(direction[starts], lengths)
     if changes.any():
-        raise ValueError(
-            f"the direction (last label column) changes within trial {trial[changes.argmax()]}; it must be "
-            "the trial's target direction"
-        )
+        where = f"within trial {trial[changes.argmax()]}"
+        raise ValueError(f"the direction (last label column) changes {where}; it must be that of the target")
     directions, which, counts = np.unique(direction[starts], return_inverse=True, return_counts=True)
     if len(directions) < 2:
         raise ValueError(f"all trials have direction {directions[0]:g}; dPCA needs at least two directions")
     if counts.min() < 2:
-        raise ValueError(
-            f"direction {directions[counts.argmin()]:g} has a single trial, and every direction would be cut "
-            "down to one; leave that direction out, or record at least two trials of it"
-        )
+        alone = f"direction {directions[counts.argmin()]:g} has a single trial"
+        raise ValueError(f"{alone}; leave that direction out, or record at least two trials of it")
     picked = [rng.permutation(np.flatnonzero(which == k))[: counts.min()] for k in range(len(directions))]
     return directions, rates[starts[picked][..., None] + np.arange(lengths.min())]
 
 
 def marginalise(averages):
-    """The parts of centred trial averages that belong to stimulus, time and both.
+    """The parts of centred trial averages (K, bins, N) that belong to stimulus, time and both.
 
-    Parameters
-    ----------
-    averages : array (K, bins, N), mean 0 over directions and bins
-
-    Returns
-    -------
-    dict of arrays (K, bins, N), orthogonal to each other; their sum is ``averages``
+    Returns a dict of arrays (K, bins, N), orthogonal to each other; their sum is ``averages``.
     """
     stimulus = averages.mean(axis=1, keepdims=True)
     time = averages.mean(axis=0, keepdims=True)
@@ -202,7 +144,6 @@ def marginalise(averages):
     return {name: np.broadcast_to(part, averages.shape) for name, part in parts.items()}
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # many small matrices: threads would only wait
 def _fit_averages(averages, strengths, n_components):
     """Decoders and encoders, (L, N, q) each, of every marginalisation, for L ridge strengths λ at once.
 
@@ -227,20 +168,10 @@ def _fit_averages(averages, strengths, n_components):
 
 
 def held_out_error(averages, held_out, strengths, n_components):
-    """Σ_φ ‖X_φ − F_φ D_φᵀ X_held-out‖² / ‖X‖² for each λ, the criterion of Kobak et al.
+    """Σ_φ ‖X_φ − F_φ D_φᵀ X_held-out‖² / ‖X‖² for each λ of (L,), the criterion of Kobak et al.: array (L,).
 
-    The averages are the target, not the held-out trial: its noise would be restored from itself.
-
-    Parameters
-    ----------
-    averages : array (K, bins, N), centred, of the trials to fit
-    held_out : array (K, bins, N), one other trial of each direction, less the mean of the averages
-    strengths : array (L,), λ
-    n_components : int
-
-    Returns
-    -------
-    array (L,)
+    ``averages`` (K, bins, N) are centred; ``held_out``, of that shape, is one other trial of each direction
+    less the mean of the averages. The target is the averages: held-out noise would be restored from itself.
     """
     fitted, parts = _fit_averages(averages, strengths, n_components), marginalise(averages)
     errors = np.full(len(strengths), (averages**2).sum())

@@ -1,71 +1,36 @@
 """NER: neural embeddings whose distances follow the rank of distances between movements."""
 
+from dataclasses import dataclass
 from numbers import Real
 
 import numpy as np
 import torch
 
-from nerlib.losses import check_per_column, order_labels, rank_loss
-from nerlib.models.encoded import EncodedMethod, check_number
+from nerlib.losses import check_per_column, rank_loss, sort_labels
+from nerlib.models._common import check_numbers
+from nerlib.models.base import EncoderMethod
 from nerlib.sampling import pairs
 
 
-class NER(EncodedMethod):
+@dataclass(kw_only=True, eq=False, repr=False)
+class NER(EncoderMethod):
     """Neural Embeddings Rank (section 3 of the paper): rates in a bin to a point on a sphere.
+
+    Each reference bin of a batch comes with a positive, so the loss sees twice ``batch_size`` bins.
 
     Parameters
     ----------
-    n_components : int, dimensions of the embedding
-    max_iter : int, training steps (the paper: 20 000, and 5 000 for MC_Maze)
-    batch_size : int, reference bins a step (the paper: 512); each comes with its positive, so the loss sees
-        twice as many
-    learning_rate : float, Adam's rate (the paper: 1e-4)
-    averaged : float from 0 to 1, the share of the steps, the last ones, whose weights the network takes the
-        mean of (Polyak and Juditsky, SIAM J. Control Optim. 1992); 0: those of the last step (the paper)
     temperature : float, τ of the loss
-    periods : one entry a label column, None for linear, the period for circular; None: all linear
-    weights : one factor a label column, or None for all 1
-    window : int, bins of history that the network sees, the current bin included (the paper: 1)
-    random_state : int, RandomState or None
-    device : "auto" (a GPU if there is one), "cpu", "cuda", …
-    verbose : bool, show a progress bar
-
-    Attributes
-    ----------
-    encoder_ : torch module, fitted
-    loss_curve_ : float array (n_iter_,), the loss of each step
-    n_iter_ : int, steps taken
-    n_features_in_ : int, neurons
+    periods : one entry per label column, None for linear, the period for circular; None: all linear.
+        `Session.periods` has those of a session, with direction as in the paper: (None, None, 360)
+    weights : one factor per label column, or None for all 1
+    n_components, max_iter, batch_size, learning_rate, weight_averaging, window, random_state, device,
+        verbose, and the attributes : as in `EncoderMethod`
     """
 
-    def __init__(
-        self,
-        n_components=3,
-        *,
-        max_iter=2400,
-        batch_size=128,
-        learning_rate=2e-3,
-        averaged=0.75,
-        temperature=1.0,
-        periods=(None, None, 360.0),
-        weights=None,
-        window=1,
-        random_state=None,
-        device="auto",
-        verbose=False,
-    ):
-        self.n_components = n_components
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.averaged = averaged
-        self.temperature = temperature
-        self.periods = periods
-        self.weights = weights
-        self.window = window
-        self.random_state = random_state
-        self.device = device
-        self.verbose = verbose
+    temperature: float = 1.0
+    periods: tuple | None = None
+    weights: tuple | None = None
 
     def _objective(self, labels, trial, rng, device):
         n_columns = labels.shape[1]
@@ -79,7 +44,7 @@ class NER(EncodedMethod):
         def batches():
             for reference, positive in drawn:
                 own = targets[torch.as_tensor(reference, device=device)]
-                yield np.concatenate([reference, positive]), order_labels(own, **columns, threads=1)
+                yield np.concatenate([reference, positive]), sort_labels(own, **columns, threads=1)
 
         def loss(embedding, labels):
             return rank_loss(embedding, labels, **settings)
@@ -88,4 +53,4 @@ class NER(EncodedMethod):
 
     def _check_parameters(self):
         super()._check_parameters()
-        check_number("temperature", self.temperature, Real, "a number")
+        check_numbers(self, Real, "temperature")

@@ -4,26 +4,27 @@ from numbers import Integral
 
 from sklearn import decomposition
 
-from nerlib.models.encoded import check_number
+from nerlib.models._common import check_numbers
 
 
 class PCA(decomposition.PCA):
-    """Principal components of the rates in each bin (SCIENCE, section 4); labels and trials are ignored.
+    """Principal components of the rates in each bin (Methods page, *Other methods*); labels are ignored.
+
+    Always by a full decomposition, so the result involves no chance.
 
     Parameters
     ----------
     n_components : int, dimensions of the embedding, no more than neurons or bins
-    random_state : int, RandomState or None; used only where scikit-learn picks its randomised solver
 
     Attributes: those of scikit-learn's ``PCA``, e.g. ``components_``, ``explained_variance_ratio_``.
     """
 
-    def __init__(self, n_components=3, *, random_state=None):
-        super().__init__(n_components, random_state=random_state)
+    def __init__(self, n_components=3):
+        super().__init__(n_components, svd_solver="full")
 
     def fit(self, X, y=None, trial=None):
         """Find the components of rates X, array (T, N); returns self."""
-        check_number("n_components", self.n_components, Integral, "an integer")
+        check_numbers(self, Integral, "n_components")
         return super().fit(X)
 
     def transform(self, X, trial=None):

@@ -12,8 +12,9 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from published import RESULTS, bare, code_digest, read_published, settled
-from results import BookError
+from companion.headline import older_than_code
+from companion.publishing import RESULTS, code_digest, read_published, settled, strip_outputs
+from companion.results import BookError
 from run import read_toc
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
@@ -25,12 +26,9 @@ def test_outputs_are_those_of_this_code(chapter):
     notebook = nbformat.read(chapter, as_version=4)
     assert notebook.metadata["nerlib"]["code"] == code_digest(chapter), "run `make publish-run`"
     origin = notebook.metadata["nerlib"]["provenance"]
-    assert (
-        origin["profile"] in ("fast", "paper")
-        and origin["versions"]
-        and origin["sessions"]
-        and origin["date"]
-    )
+    assert origin["profile"] in ("fast", "paper")
+    assert all(origin[key] for key in ("versions", "sessions", "date", "code"))
+    assert "commit" in origin
     assert origin["data"] == "recorded" or all("Sim" in name for name in origin["sessions"])
     assert any(cell.get("outputs") for cell in notebook.cells)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -72,15 +70,15 @@ def test_changed_code_or_provenance_is_noticed_and_prose_is_free(copy):
         read_published(copy, chapters)
 
 
-def drawn_anew():
-    """Outputs of two tables and a figure: pandas and plotly draw an id for each."""
+def random_ids():
+    """Outputs of two tables and a figure: pandas and plotly give each a random id."""
     tables = [pd.DataFrame({"deadbeef": [0.12345]}).style for _ in range(2)]
     figure = go.Figure(go.Scatter(y=[1, 2])).to_html(full_html=False, include_plotlyjs=False)
     return [[{"text/html": t.to_html(), "text/plain": repr(t)} for t in tables], [{"text/html": figure}]]
 
 
 def test_runs_that_find_the_same_publish_the_same():
-    first, second = drawn_anew(), drawn_anew()
+    first, second = random_ids(), random_ids()
     assert first != second and settled(first) == settled(second)
     tables, (figure,) = settled(first)
     ids = [re.search(r'<table id="(\w+)"', table["text/html"])[1] for table in tables]
@@ -96,10 +94,21 @@ def test_published_outputs_are_settled():
         assert settled(outputs) == outputs
 
 
-def test_bare_chapters_have_no_outputs():
-    notebook = bare(CHAPTERS[1])
+def test_stripped_chapters_have_no_outputs():
+    notebook = strip_outputs(CHAPTERS[1])
     assert "nerlib" not in notebook.metadata
     assert not any(cell.get("outputs") or cell.get("execution_count") for cell in notebook.cells)
+
+
+def test_older_outputs_are_told_with_date_and_commit():
+    made = {"code": "new", "date": "2026-01-02", "commit": "abc1234"}
+    changes = [{}, {"code": "old", "date": "2026-01-01", "commit": "def5678+changes"}, {"code": "older"}]
+    results = [{"provenance": made | change} for change in changes]
+    assert older_than_code(results[:1], "new") == ""
+    told = older_than_code(results, "new")
+    assert "2026-01-01 (commit def5678+changes), 2026-01-02 (commit abc1234)" in told
+    del made["code"], made["commit"]  # published before these were kept
+    assert "2026-01-02 (commit unknown)" in older_than_code([{"provenance": made}], "new")
 
 
 def test_read_builds_the_pages_and_runs_nothing(tmp_path):

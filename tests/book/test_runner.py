@@ -1,7 +1,6 @@
 """The runner, on a book of two tiny chapters: what it refuses, what it makes, what it does not make twice."""
 
 import fcntl
-import importlib.util
 import json
 import os
 import shutil
@@ -13,6 +12,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from companion import catalogue
+from companion import results as checker
+
 ROOT = Path(__file__).resolve().parents[2]
 PARAMETERS = """\
 data: str = "simulated"  # where sessions come from
@@ -21,28 +23,17 @@ out: str = "results"  # where results go
 """
 WRITE = """\
 import json, os, sys
+import companion.results
 row = dict(claim="a | claim", sessions="10 M1 + 6 PMd", metric="velocity R²", paper=0.8642, ours=0.853,
            sd=0.012, tolerance=0.02, verdict="holds", reason="so", seconds=1.5)
-provenance = dict(data=data, profile=profile, seeds=[0], versions={}, device="2 cores",
-                  sessions={"one/M1": "0a"}, date="2025-01-02")
+provenance = dict(data=data, profile=profile, seeds=[0], versions={"nerlib": "9"}, device="2 cores",
+                  sessions={"one/M1": "0a"}, date="2025-01-02",
+                  code=companion.results.code(), commit=companion.results.commit())
 records = [dict(python=sys.executable, book=os.environ["NERLIB_BOOK"], data=os.environ.get("NERLIB_DATA"))]
+records[0]["companion"] = companion.results.__file__
 results = dict(chapter=%r, provenance=provenance, headline=[row], records=records)
 with open(f"{out}/{results['chapter']}.json", "w") as file:
     json.dump(results, file)
-"""
-
-
-LIBRARY = """\
-__version__ = "9"
-
-
-def list_sessions():
-    from pathlib import Path
-
-    import pandas
-
-    present = [Path(__file__).with_name(name).exists() for name in ("one", "two")]
-    return pandas.DataFrame({"name": ["one", "two"], "present": present})
 """
 
 
@@ -70,11 +61,14 @@ def write_chapter(book, name, *, parameters="", code="", write=True):
 
 
 def write_book(folder):
-    """A book, and a library that stands in for nerlib."""
-    book, library = folder / "book", folder / "library" / "nerlib"
+    """A project as ours, its book two tiny chapters."""
+    book = folder / "book"
     book.mkdir(parents=True)
-    library.mkdir(parents=True)
-    (library / "__init__.py").write_text(LIBRARY)
+    for name in ("nerlib", "book/companion"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("book/run.py", "_config.yml"):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "data").mkdir()
     toc = "format: jb-book\nroot: index\nchapters:\n  - file: z_first\n  - file: a_second\n"
     (book / "_toc.yml").write_text(toc)
     (book / "index.md").write_text("# Tiny\n\n```{include} headline.md\n```\n")
@@ -85,27 +79,14 @@ def write_book(folder):
 
 
 def run(folder, *options, **environment):
-    command = [
-        sys.executable,
-        ROOT / "book" / "run.py",
-        "--book",
-        folder / "book",
-        "--output",
-        folder / "out",
-    ]
-    env = {**os.environ, "PYTHONPATH": str(folder / "library"), **environment}
-    return subprocess.run([*command, *options], capture_output=True, text=True, cwd=folder, env=env)
+    command = [sys.executable, folder / "book" / "run.py", "--output", folder / "out", *options]
+    places = {"NERLIB_DATA": str(folder / "data"), "NERLIB_CACHE": str(folder / "cache")}
+    env = {**os.environ, **places, "PYTHONPATH": str(folder), **environment}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env)
 
 
 def content(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def load(name):
-    spec = importlib.util.spec_from_file_location(f"book_{name}", ROOT / "book" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -149,9 +130,20 @@ def test_chapters_run_in_the_order_of_the_table_of_contents(first):
 def test_chapters_run_with_this_python_and_know_that_they_are_in_the_book(first):
     folder, _ = first
     results = json.loads((folder / "out" / "source" / "results" / "z_first.json").read_text())
-    assert results["records"] == [
-        {"python": sys.executable, "book": "1", "data": str(folder / "some" / "data")}
-    ]
+    [record] = results["records"]
+    companion = folder / "book" / "companion" / "results.py"
+    assert record == {
+        "python": sys.executable,
+        "book": "1",
+        "data": str(folder / "some" / "data"),
+        "companion": str(companion),
+    }
+
+
+def test_pages_hold_no_code_of_the_book(first):
+    out = first[0] / "out"
+    assert not [*(out / "source").rglob("*.py"), *(out / "html").rglob("*.py")]
+    assert not (out / "source" / "companion").exists()
 
 
 def test_pages_tell_no_path_of_this_machine(first):
@@ -241,18 +233,39 @@ def test_recorded_book_compares_with_the_paper_and_sees_which_sessions_there_are
     page = (copy / "out" / "html" / "index.html").read_text()
     assert "SIMULATED" not in page and "0.864" in page and "nerlib 9" in page
 
-    (copy / "library" / "nerlib" / "one").touch()
-    fetching = f"open({str(copy / 'library' / 'nerlib' / 'two')!r}, 'w').close()"
-    write_chapter(copy / "book", "a_second", code=fetching)
+    first, second = (copy / "data" / entry.file for entry in catalogue.ENTRIES[:2])
+    first.touch()
+    write_chapter(copy / "book", "a_second", code=f"open({str(second)!r}, 'w').close()")
     assert run(copy, "--data", "recorded").stdout.count("running") == 2
     assert run(copy, "--data", "recorded").stdout.count("unchanged") == 3
 
 
-def test_changed_library_runs_every_chapter_again(copy):
-    (copy / "library" / "nerlib" / "models.py").write_text("")
+@pytest.mark.parametrize("module", ["nerlib/sampling.py", "book/companion/claims.py"])
+def test_changed_code_runs_every_chapter_again_and_comments_do_not(copy, module):
+    with open(copy / module, "a") as source:
+        source.write("# a comment\n")
+    assert run(copy).stdout.count("unchanged") == 3
+    with open(copy / module, "a") as source:
+        source.write("ANSWER = 42\n")
     write_chapter(copy / "book", "a_second", write=False)
     done = run(copy)
     assert done.returncode == 1 and done.stdout.count("running") == 2
+
+
+def test_published_pages_say_when_they_are_older_than_the_code(book):
+    for name in ("z_first", "a_second"):
+        write_chapter(book / "book", name)
+    done = run(book, "--data", "recorded", "--profile", "fast", "--publish")
+    assert done.returncode == 0, done.stderr
+    front = book / "out" / "html" / "index.html"
+    done = run(book, "--read")
+    assert done.returncode == 0, done.stderr
+    assert "Recorded data" in front.read_text() and "older than the code" not in front.read_text()
+    with open(book / "nerlib" / "sampling.py", "a") as source:
+        source.write("ANSWER = 42\n")
+    assert run(book, "--read").returncode == 0
+    page = front.read_text()
+    assert "Outputs older than the code" in page and "2025-01-02 (commit unknown)" in page
 
 
 def test_page_with_a_warning_is_not_built(copy):
@@ -282,7 +295,7 @@ def test_two_runs_in_one_folder_are_refused(book):
     with open(book / "out" / ".lock", "w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         done = run(book)
-    assert done.returncode == 1 and "another run is at work" in done.stderr
+    assert done.returncode == 1 and "another run uses" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -353,13 +366,16 @@ def test_make_refuses_misspelt_settings(setting, told):
             "data is 'recorded'; expected 'simulated'",
         ),
         (lambda results: results["provenance"].update(date="yesterday"), "date is 'yesterday'"),
+        (lambda results: results["provenance"].pop("code"), "provenance lacks 'code'"),
+        (lambda results: results["provenance"].pop("commit"), "provenance lacks 'commit'"),
+        (lambda results: results["provenance"].update(commit=7), "expected a text or null"),
+        (lambda results: results["provenance"].update(versions={}), "versions lacks 'nerlib'"),
         (lambda results: results["headline"][0].pop("sd"), "headline[0] lacks 'sd'"),
         (lambda results: results["headline"][0].update(ours="0.8"), "expected a number or null"),
         (lambda results: results["headline"][0].update(ours=float("nan")), "holds NaN"),
     ],
 )
 def test_results_that_break_the_contract_are_refused(first, tmp_path, change, message):
-    checker = load("results")
     results = json.loads((first[0] / "out" / "source" / "results" / "z_first.json").read_text())
     path = tmp_path / "z_first.json"
     path.write_text(json.dumps(results))

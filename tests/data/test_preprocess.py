@@ -1,25 +1,17 @@
 import numpy as np
 import pytest
+from nwb_files import loop_smooth
 
 from nerlib.data.preprocess import (
     bin_means,
     bin_spikes,
-    direction_to_eight,
+    kernel,
     smooth,
-    taps,
     whole_degrees,
     window_rates,
 )
 
 MAZE_TRIALS = ("trial_748_data.csv", "trial_1356_data.csv")
-
-
-def loop_smooth(counts, sd, half_width):
-    """The formula, one neuron after the other."""
-    kernel = [np.exp(-(k**2) / (2 * sd**2)) for k in range(-half_width, half_width + 1)]
-    kernel = np.array(kernel) / sum(kernel)
-    full = [np.convolve(column, kernel)[half_width : half_width + len(column)] for column in counts.T]
-    return np.column_stack(full)
 
 
 def test_bin_spikes_by_hand():
@@ -67,21 +59,22 @@ def test_bin_means_refuses_what_it_cannot_bin():
         bin_means([0, 2, 1], np.zeros((3, 2)), [0.0], 1, 1.0)
 
 
-def test_taps_are_the_papers_nine():
-    kernel = taps(1.5)
-    np.testing.assert_allclose(kernel[4:], [0.266560, 0.213445, 0.109586, 0.036075, 0.007614], atol=1e-6)
-    assert len(kernel) == 9 and kernel.sum() == pytest.approx(1) and np.array_equal(kernel, kernel[::-1])
-    assert len(taps(10)) == 61
+def test_the_kernel_has_the_papers_nine_weights():
+    weights = kernel(1.5)
+    np.testing.assert_allclose(weights[4:], [0.266560, 0.213445, 0.109586, 0.036075, 0.007614], atol=1e-6)
+    assert len(weights) == 9 and weights.sum() == pytest.approx(1)
+    assert np.array_equal(weights, weights[::-1])
+    assert len(kernel(10)) == 61
     with pytest.raises(ValueError, match="must not be negative"):
-        taps(-1)
+        kernel(-1)
 
 
 def test_smooth_of_one_spike_is_the_kernel_cut_off_at_the_trials_ends():
     counts = np.zeros((20, 2))
     counts[10, 0] = counts[1, 1] = 1
     smoothed = smooth(counts)
-    np.testing.assert_allclose(smoothed[6:15, 0], taps(1.5))
-    np.testing.assert_allclose(smoothed[:6, 1], taps(1.5)[3:])
+    np.testing.assert_allclose(smoothed[6:15, 0], kernel(1.5))
+    np.testing.assert_allclose(smoothed[:6, 1], kernel(1.5)[3:])
     assert smoothed[:6, 0].max() == 0 and smoothed[15:, 0].max() == 0 and smoothed[6:, 1].max() == 0
 
 
@@ -114,16 +107,9 @@ def test_window_rates_are_whole_trials_smoothed_then_cut():
         np.testing.assert_allclose(rates[40 * trial : 40 * trial + 40], expected, atol=1e-12)
 
 
-def test_directions():
-    angles = [-180, -135, -90, -45, 0, 45, 90, 135, 180, 225, 270, 315, 360, 44.99]
-    np.testing.assert_array_equal(
-        direction_to_eight(angles), [180, 225, 270, 315, 0, 45, 90, 135, 180, 225, 270, 315, 0, 45]
-    )
+def test_whole_degrees():
     np.testing.assert_array_equal(whole_degrees(np.array([-0.2, 359.7, -90.4, 17.2])), [0, 0, 270, 17])
-    with pytest.raises(ValueError, match="multiples of 45 degrees, got .*22.5"):
-        direction_to_eight([0, 22.5])
-    with pytest.raises(ValueError, match="nan"):
-        direction_to_eight([np.nan])
+    assert np.isnan(whole_degrees(np.array([np.nan]))).all()
 
 
 @pytest.fixture(params=MAZE_TRIALS)
@@ -154,12 +140,12 @@ def test_recorded_spikes_and_velocity(maze_trial):
     assert np.abs(velocity[:-1] - moved).max() < 0.02 * np.abs(velocity).max()
 
 
-def test_recorded_rates_were_smoothed_with_these_taps(data_folder):
-    """A lone spike leaves the outermost tap behind: the smallest rate of the authors' file."""
+def test_recorded_rates_were_smoothed_with_this_kernel(data_folder):
+    """A lone spike leaves the outermost weight behind: the smallest rate of the authors' file."""
     from scipy.io import loadmat
 
     path = data_folder / "perich" / "Chewie_20161007_neural_con_dis_index.mat"
     if not path.is_file():
         pytest.skip(f"{path.name} is not in the data folder")
     rates = loadmat(path)["neural_M1"]
-    assert rates[rates > 0].min() == pytest.approx(taps(1.5)[0], rel=1e-9)
+    assert rates[rates > 0].min() == pytest.approx(kernel(1.5)[0], rel=1e-9)

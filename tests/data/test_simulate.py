@@ -1,8 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 from sklearn.linear_model import RidgeCV
 
-from nerlib.data import read_maze, read_nwb, simulate_session, write_simulated
+from nerlib.data import simulate_recording, simulate_session
 
 
 @pytest.fixture(scope="module")
@@ -63,41 +65,42 @@ def test_same_arguments_same_bits_other_arguments_other_sessions():
     assert len({digest, *(other.digest for other in others)}) == 4
 
 
-def test_neurons_come_and_go_over_days(tmp_path):
-    import pynwb
-
+def test_neurons_come_and_go_over_days():
     rates = {}
     for day in (0, 1, 60, 400):
-        write_simulated(tmp_path / "s.nwb", 1, "M1", day=day, n_trials=20)
-        with pynwb.NWBHDF5IO(str(tmp_path / "s.nwb"), "r") as io:
-            units = io.read().units
-            rates[day] = dict(zip(units.id[:], map(len, units["spike_times"][:]), strict=True))
+        session, _, neurons = simulate_recording(1, "M1", day=day)
+        rates[day] = dict(zip(neurons.tolist(), session.rates.mean(axis=0), strict=True))
     shared = [len(rates[0].keys() & rates[day].keys()) for day in (1, 60, 400)]
     assert 60 < shared[0] <= 65 and shared[0] > shared[1] > shared[2] > 5
     same = [(rates[0][unit], rates[1][unit]) for unit in rates[0].keys() & rates[1].keys()]
     assert np.corrcoef(np.transpose(same))[0, 1] > 0.98  # the neurons that stay are the same neurons
 
 
-def test_failed_trials_are_in_the_file_and_left_out_by_the_reader(tmp_path):
-    import pynwb
-
-    write_simulated(tmp_path / "s.nwb", 0, "M1", n_trials=20, n_neurons=4)
-    with pynwb.NWBHDF5IO(str(tmp_path / "s.nwb"), "r") as io:
-        nwb = io.read()
-        assert "SIMULATED" in nwb.session_description
-        result, go = np.array(nwb.trials["result"][:]), nwb.trials["go_cue_time"][:]
-    assert len(result) == 21 and np.isnan(go[result != "R"]).all() and (result == "R").sum() == 20
-    assert read_nwb(tmp_path / "s.nwb", "M1").n_trials == 20
+def test_failed_trials_are_in_the_table_and_not_in_the_session():
+    session, trials, _ = simulate_recording(0, "M1", n_trials=20, n_neurons=4)
+    rewarded, go = trials["rewarded"], trials["go_cue_time"]
+    assert len(rewarded) == 21 and np.isnan(go[~rewarded]).all() and rewarded.sum() == 20
+    assert np.unique(session.trial).tolist() == np.flatnonzero(rewarded).tolist()
 
 
-def test_maze(tmp_path):
-    session = simulate_session(0, "M1", task="maze", n_trials=60)
+def test_the_simulator_needs_no_pynwb(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynwb", None)
+    assert simulate_session(n_trials=2, n_neurons=3).n_trials == 2
+
+
+def test_sessions_are_those_of_earlier_versions():
+    assert (
+        simulate_session(0, "M1").digest == "a931e6f0db28bc0dde0d5ab5af38e24871ab922d8e231be52dbc3e3885bf6e92"
+    )
+
+
+def test_maze():
+    session, trials, _ = simulate_recording(0, "M1", task="maze", n_trials=60)
     assert session.simulated and session.name == "SimMaze_M1_day000" and session.area == "M1"
     assert session.rates.shape == (60 * 100, 65) and session.bin_width == 0.005
-    write_simulated(tmp_path / "m.nwb", 0, "M1", task="maze", n_trials=60)
+    assert set(trials["trial_type"]) <= {1, 13, 18, 31, 34, 37, 38}
     straight, curved = (
-        read_maze(tmp_path / "m.nwb", versions=0),
-        read_maze(tmp_path / "m.nwb", versions=[1, 2]),
+        session.select(chosen) for chosen in (trials["trial_version"] == 0, trials["trial_version"] > 0)
     )
     assert straight.n_trials + curved.n_trials == 60
 

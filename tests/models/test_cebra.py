@@ -105,7 +105,7 @@ def test_trained_on_a_recording_it_scores_as_the_package_does(chewie, monkeypatc
     train, test = chewie.split()
     same = {"max_iterations": 400, "learning_rate": 1e-3, "temperature": 1.0, "batch_size": 512}
     for seed in range(3):
-        ours = CEBRA(max_iter=400, learning_rate=1e-3, batch_size=512, averaged=0, device="cpu",
+        ours = CEBRA(max_iter=400, learning_rate=1e-3, batch_size=512, weight_averaging=0, device="cpu",
                      label_columns=(0, 1), random_state=seed)  # fmt: skip
         ours.fit(train.rates, train.labels)
         theirs = cebra.CEBRA(
@@ -139,7 +139,7 @@ def hand_over(monkeypatch, theirs, ours, labels):
 
 
 def held_out(transform, train, test):
-    """Velocity and position, standard form, of a linear decoder."""
-    embedded = [transform(half.rates.astype(np.float32)) for half in (train, test)]
-    score = LinearDecoder().fit(embedded[0], train).score(embedded[1], test)["standard"]
+    """Velocity and position, corrected protocol, of a linear decoder."""
+    embedded = [transform(part.rates.astype(np.float32)) for part in (train, test)]
+    score = LinearDecoder().fit(embedded[0], train).score(embedded[1], test, held_out=True)["corrected"]
     return [score["velocity_r2"], score["position_r2"]]

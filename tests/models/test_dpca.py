@@ -245,9 +245,12 @@ def test_bad_trials_are_refused(data):
     scattered[-1] = trial[0]
     for fields, message in (
         ((rates, labels, None), "dPCA averages over trials: give fit the trial of each bin"),
-        ((rates, labels, trial[:-1]), r"trial must be an integer array of one entry a bin, shape \(1920,\)"),
+        (
+            (rates, labels, trial[:-1]),
+            r"trial must be an integer array of one entry per bin, shape \(1920,\)",
+        ),
         ((rates, labels, trial.astype(float)), "trial must be an integer array"),
-        ((rates, labels, scattered), "the bins of each trial must stand together"),
+        ((rates, labels, scattered), "the bins of each trial must be contiguous"),
         ((rates, changed, trial), r"the direction \(last label column\) changes within trial 7"),
         ((rates, 0 * labels, trial), "all trials have direction 0; dPCA needs at least two"),
         (tuple(a[single] for a in data), "direction 90 has a single trial"),
@@ -272,15 +275,15 @@ def test_bad_data_are_refused(data):
 
 
 def test_recorded_session_is_told_apart_by_direction(chewie):
-    """Chewie 20161007, M1, ten seeds, held out: direction 0.79 to 0.88; shuffled movements 0 to 0.26."""
+    """Chewie 20161007, M1, ten seeds, held out: direction 0.79 to 0.88; permuted movements 0 to 0.26."""
 
     def held_out(train, test):
         model = DPCA(random_state=0).fit(train.rates, train.labels, train.trial)
         decoder = LinearDecoder().fit(model.transform(train.rates), train)
-        return decoder.score(model.transform(test.rates), test)["standard"]
+        return decoder.score(model.transform(test.rates), test, held_out=True)["corrected"]
 
     train, test = chewie.split()
-    scores, chance = held_out(train, test), held_out(train.shuffle_movements(0), test)
+    scores, chance = held_out(train, test), held_out(train.permute_movements(0), test)
     assert scores["direction_accuracy"] >= 0.7 and scores["position_r2"] >= 0.78
     assert scores["velocity_r2"] >= 0.34
     assert chance["direction_accuracy"] <= 0.3 and chance["position_r2"] < 0.2

@@ -7,16 +7,18 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
-from nerlib import NER, make_method
+from nerlib import NER
 from nerlib.metrics import rank_agreement
 
-QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu"}
+PERIODS = (None, None, 360.0)
+QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu", "periods": PERIODS}
 
 
 @pytest.fixture(scope="module")
@@ -33,25 +35,29 @@ def data():
 
 
 def test_follows_the_conventions_of_scikit_learn():
-    """No check is excepted; labels of any width need periods=None, since the default names three columns."""
-    check_estimator(NER(max_iter=5, batch_size=16, periods=None))
+    """No check is excepted."""
+    check_estimator(NER(max_iter=5, batch_size=16))
 
 
 def test_learns_the_ranks(data):
     rates, labels, trial = data
     model = NER(**{**QUICK, "max_iter": 300}).fit(rates, labels, trial)
     untrained = NER(**{**QUICK, "max_iter": 1, "learning_rate": 1e-12}).fit(rates, labels, trial)
-    before, after = (rank_agreement(m.transform(rates), labels).mean() for m in (untrained, model))
+    before, after = (
+        rank_agreement(m.transform(rates), labels, periods=PERIODS).mean() for m in (untrained, model)
+    )
     assert after > 0.85 > before
     assert model.loss_curve_[-20:].mean() < model.loss_curve_[:20].mean()
 
 
 def test_the_weights_are_the_mean_of_the_last_steps(data):
     rates, labels, trial = data
-    averaged = NER(**QUICK, averaged=0.2).fit(rates, labels, trial)
-    last = [NER(**{**QUICK, "max_iter": n}, averaged=0).fit(rates, labels, trial) for n in range(25, 31)]
-    assert np.array_equal(averaged.loss_curve_, last[-1].loss_curve_)
-    for name, weight in averaged.encoder_.state_dict().items():
+    weight_averaging = NER(**QUICK, weight_averaging=0.2).fit(rates, labels, trial)
+    last = [
+        NER(**{**QUICK, "max_iter": n}, weight_averaging=0).fit(rates, labels, trial) for n in range(25, 31)
+    ]
+    assert np.array_equal(weight_averaging.loss_curve_, last[-1].loss_curve_)
+    for name, weight in weight_averaging.encoder_.state_dict().items():
         mean = torch.stack([model.encoder_.state_dict()[name] for model in last]).mean(0)
         torch.testing.assert_close(weight, mean)
 
@@ -74,7 +80,7 @@ def test_any_number_of_labels(data, n_columns):
     rates, _, trial = data
     labels = np.random.default_rng(0).normal(size=(300, n_columns))
     periods = (None,) * (n_columns - 1) + (360.0,)
-    assert NER(**QUICK, periods=periods).fit(rates, labels, trial).transform(rates).shape == (300, 3)
+    assert NER(**QUICK | {"periods": periods}).fit(rates, labels, trial).transform(rates).shape == (300, 3)
 
 
 def test_circular_labels_ignore_whole_turns(data):
@@ -103,7 +109,7 @@ def test_blocks_do_not_change_the_embedding(data, monkeypatch):
     rates, labels, trial = data
     model = NER(**QUICK, window=3).fit(rates, labels, trial)
     whole = model.transform(rates, trial)
-    monkeypatch.setattr("nerlib.models.encoded._BLOCK", 7)
+    monkeypatch.setattr("nerlib.models.base._BLOCK", 7)
     assert np.allclose(model.transform(rates, trial), whole, atol=1e-6)
 
 
@@ -162,6 +168,16 @@ def test_saved_and_loaded_is_the_same(data, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
+def test_names_of_neurons_are_saved(data, tmp_path):
+    rates, labels, trial = data
+    frame = pd.DataFrame(rates, columns=[f"unit {i}" for i in range(12)])
+    NER(**QUICK).fit(frame, labels, trial).save(tmp_path / "model.safetensors")
+    loaded = NER.load(tmp_path / "model.safetensors", device="cpu")
+    assert loaded.feature_names_in_.tolist() == frame.columns.tolist()
+    with pytest.raises(ValueError, match="feature names should match"):
+        loaded.transform(frame[frame.columns[::-1]])
+
+
 def test_saving_that_fails_leaves_the_old_file(data, tmp_path, monkeypatch):
     rates, labels, trial = data
     model, path = NER(**QUICK).fit(rates, labels, trial), tmp_path / "model.safetensors"
@@ -171,7 +187,7 @@ def test_saving_that_fails_leaves_the_old_file(data, tmp_path, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("nerlib.models.encoded.save_file", full)
+    monkeypatch.setattr("nerlib.models.base.save_file", full)
     with pytest.raises(OSError, match="disk full"):
         model.save(path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
@@ -208,8 +224,12 @@ def test_silent_unless_asked(data, capsys):
         ({"window": True}, TypeError, "window must be an integer"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate must be positive and finite"),
         ({"temperature": None}, TypeError, "temperature must be a number"),
-        ({"averaged": 1.5}, ValueError, "averaged must be a share of the steps, from 0 to 1; got 1.5"),
-        ({"averaged": "all"}, ValueError, "averaged must be a share of the steps"),
+        (
+            {"weight_averaging": 1.5},
+            ValueError,
+            "weight_averaging must be a share of the steps, from 0 to 1; got 1.5",
+        ),
+        ({"weight_averaging": "all"}, ValueError, "weight_averaging must be a share of the steps"),
         ({"periods": (None,)}, ValueError, "periods has 1 entries but the labels have 3 columns"),
         ({"weights": (1.0, 1.0)}, ValueError, "weights has 2 entries but the labels have 3 columns"),
     ],
@@ -230,7 +250,7 @@ def test_bad_data_are_refused(data):
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         model.fit(rates, labels[:-1], trial)
     with pytest.raises(
-        ValueError, match=r"trial must be an integer array of one entry a bin, shape \(300,\)"
+        ValueError, match=r"trial must be an integer array of one entry per bin, shape \(300,\)"
     ):
         model.fit(rates, labels, trial[:-1])
     with pytest.raises(ValueError, match="12 features"):
@@ -253,11 +273,3 @@ def test_divergence_is_told(data):
     rates, labels, trial = data
     with pytest.raises(ValueError, match="training diverged at step"):
         NER(**{**QUICK, "learning_rate": 1e38}).fit(1e3 * rates, labels, trial)
-
-
-def test_paper_profile_is_the_papers():
-    parameters = make_method("NER", "paper").get_params()
-    published = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "averaged": 0.0}
-    published |= {"temperature": 1.0, "window": 1, "n_components": 3}
-    assert {name: parameters[name] for name in published} == published
-    assert make_method("NER", "quick", max_iter=7, random_state=3).get_params()["max_iter"] == 7

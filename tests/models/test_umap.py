@@ -44,7 +44,7 @@ def test_is_umap_learn(data, fitted):
 
 def test_labels_are_the_direction_as_a_category(data, fitted):
     rates, labels = data
-    model = UMAP(**QUICK, labels=True)
+    model = UMAP(**QUICK, supervised=True)
     supervised = model.fit_transform(rates, labels)
     assert np.array_equal(supervised, _direct(rates, (labels[:, 2] / 90).astype(int)).embedding_)
     assert np.array_equal(supervised, model.fit_transform(rates, labels[:, 2]))
@@ -60,7 +60,7 @@ def test_without_labels_they_change_nothing(data, fitted):
 
 
 def test_held_out_bins_go_into_the_fitted_map(data, fitted):
-    """The map stays, a bin that it knows comes back near its place; the published form is another map."""
+    """The map stays, a bin that it knows comes back near its place; the published embedding differs."""
     rates, _ = data
     before = fitted.umap_.embedding_.copy()
     first, second = fitted.transform(rates[180:]), fitted.transform(rates[180:])
@@ -110,7 +110,7 @@ def test_clones(fitted):
         ({"n_neighbors": 240}, ValueError, "n_neighbors must be from 2 to 239 with 240 bins; got 240"),
         ({"min_dist": -0.1}, ValueError, "min_dist must be positive"),
         ({"max_iter": "20"}, TypeError, "max_iter must be an integer or None"),
-        ({"labels": [0, 90]}, TypeError, "labels must be True or False"),
+        ({"supervised": [0, 90]}, TypeError, "supervised must be True or False"),
     ],
 )
 def test_bad_parameters_are_refused(data, parameters, error, message):
@@ -127,10 +127,10 @@ def test_bad_data_are_refused(data, fitted):
     with pytest.raises(ValueError, match="contains NaN"):
         fitted.transform(hole)
     with pytest.raises(ValueError, match="requires y to be passed"):
-        UMAP(**QUICK, labels=True).fit(rates)
+        UMAP(**QUICK, supervised=True).fit(rates)
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
-        UMAP(**QUICK, labels=True).fit(rates, labels[:-1])
-    with pytest.raises(ValueError, match="one entry a bin, shape"):
+        UMAP(**QUICK, supervised=True).fit(rates, labels[:-1])
+    with pytest.raises(ValueError, match="one entry per bin, shape"):
         UMAP(**QUICK).fit(rates, trial=np.zeros(3, int))
     with pytest.raises(ValueError, match="11 features, but UMAP is expecting 12"):
         fitted.transform(rates[:, :11])
@@ -141,5 +141,5 @@ def test_bad_data_are_refused(data, fitted):
             call(rates)
 
 
-def test_published_form_of_the_training_data_is_the_fitted_map(data, fitted):
+def test_published_embedding_of_the_training_data_is_the_fitted_map(data, fitted):
     assert fitted.published_embedding(data[0][:180]) is fitted.umap_.embedding_

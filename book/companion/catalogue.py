@@ -1,0 +1,299 @@
+"""The paper's recorded sessions: where each file is, how to download it, and how to verify it."""
+
+import difflib
+import hashlib
+import io
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+import pooch
+import requests
+
+from companion.authors_files import read_authors_mat
+from nerlib._files import write_whole
+from nerlib.data import MAZE_SCHEMA, DataError, read_nwb, simulate_session
+from nerlib.session import Session
+
+GITHUB = "https://api.github.com/repos/NeuroscienceAI/NER/git/blobs"
+DANDI = "https://api.dandiarchive.org/api"
+MAZE_VERSION = "dandisets/000128/versions/0.220113.0400"  # published, so it never changes
+MAZE_ASSET = "sub-Jenkins/sub-Jenkins_ses-full_desc-train_behavior+ecephys.nwb"
+N_BINS = {"M1": 40, "PMd": 40, "S1": 35}  # bins per trial from the go cue, by area
+Names = list[str] | str | None
+SIMULATED = ("Sim_M1_day000", "Sim_M1_day030", "Sim_PMd_day000", "Sim_S1_day000")  # opened by default
+
+
+class Unavailable(FileNotFoundError):
+    """A session's file is not here and could not be downloaded."""
+
+
+class NoNetwork(Unavailable):
+    """The same, because no connection was possible at all."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One recorded session of the paper.
+
+    ``blob`` is the id of the file's git blob in the authors' repository, its address and checksum in one. It
+    is None for MC_Maze: DANDI is asked for the file's sha256 at the pinned version, which is kept beside the
+    file in the cache. A copy of MC_Maze in NERLIB_DATA can therefore not be verified.
+    """
+
+    name: str
+    areas: tuple[str, ...]
+    monkey: str
+    date: str
+    file: str
+    blob: str | None = None
+
+    @property
+    def address(self) -> str:
+        maze = f"{DANDI}/{MAZE_VERSION}/assets/?path={quote(MAZE_ASSET)}"
+        return f"{GITHUB}/{self.blob}" if self.blob else maze
+
+    @property
+    def cached(self) -> Path:
+        return cache_folder() / ("perich" if self.blob else "nwb") / self.file
+
+    @property
+    def path(self) -> Path | None:
+        """The file in NERLIB_DATA or its subfolder perich/ (MC_Maze: nwb/), else in the cache; or None."""
+        places = [self.cached]
+        if os.environ.get("NERLIB_DATA"):
+            folder = Path(os.environ["NERLIB_DATA"]).expanduser()
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
+                )
+            places = [folder / self.file, folder / self.cached.parent.name / self.file, *places]
+        return next((place for place in places if place.is_file()), None)
+
+
+# monkey, date, areas, git blob id of the authors' file (repository NeuroscienceAI/NER, commit c8bdb72)
+_TABLE = """
+Chewie 20150313 M1     74ec5d196539d7ed42ce3216fb28548f017b881f
+Chewie 20150319 M1     19ba6ebc56eb7d704d0cde704afb5b6f7cc1a662
+Chewie 20150629 M1     d27ff1d86b2609d7e374ff3a1f49baa151463ad0
+Chewie 20150630 M1     75b405a8a2a34b5115edc3e8d3461419c846fa55
+Chewie 20160929 M1,PMd 191d07b0653feb2b65f185b5e2e5add5d8bcacc8
+Chewie 20161005 M1,PMd f05a47e8093a3b3ffdbdba3c9a3c048444b71392
+Chewie 20161006 M1,PMd 9aeeed5d158acab5e94d2d93c6313a5054bb583d
+Chewie 20161007 M1,PMd 6b92f46aa6b77ea2ac8bbffd4c7a1eed52b2f04d
+Chewie 20161014 M1,PMd a7ff8946d7f4884f0d948211cae53bb7818650cf
+Chewie 20161021 M1,PMd f48b1be0c6d3e9385590529e897309ba0d7e36b9
+Mihili 20140217 M1,PMd 0ac9cffbf0a2d8cd02c91ddc0a874fc41cceb2ed
+Mihili 20140218 M1,PMd 6e5d8c8ea988804bf39813c97ac1db18909245f2
+Mihili 20140303 M1,PMd 3981d9749b3926954efcd127df21a642221fa1a8
+Mihili 20140304 M1,PMd f0e41bc727eda84c1c7ce1a87270d17fa2d0f006
+Mihili 20140306 M1,PMd 3c656aaa138c00d8d9ce571c456c74463447880f
+Mihili 20140307 M1,PMd 7af78920e429fe938c5e2a5b87a338aec9ecd7ce
+Han    20171201 S1     c873f85c26d97a64838ec908730ede1d09864279
+Han    20171204 S1     4ef22b07c2574f5170edd632808f09b9f25eea8b
+Han    20171207 S1     94079d380edaae204c9782e7675483ed483da3bc
+"""
+ENTRIES = [
+    Entry(f"{m}_{date}", tuple(areas.split(",")), m, date, f"{m}_{date}_neural_con_dis_index.mat", blob)
+    for m, date, areas, blob in map(str.split, _TABLE.strip().splitlines())
+]
+ENTRIES.append(Entry("MC_Maze", ("M1+PMd",), "Jenkins", "", MAZE_ASSET.split("/")[1]))
+
+
+def find_entry(name: str) -> Entry:
+    """The recorded session of this name; ValueError with the closest names when there is none."""
+    by_name = {entry.name: entry for entry in ENTRIES}
+    if name in by_name:
+        return by_name[name]
+    close = difflib.get_close_matches(str(name), by_name, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join(by_name)}"
+    raise ValueError(f"unknown session {name!r}; {hint}")
+
+
+def list_sessions() -> pd.DataFrame:
+    """All recorded sessions of the paper.
+
+    Returns
+    -------
+    pandas.DataFrame with columns name, areas (tuple), monkey, date, licence, present (bool: the file is here,
+    not yet verified) and where (its path, else the address that it would be downloaded from)
+    """
+    table = pd.DataFrame(ENTRIES)[["name", "areas", "monkey", "date"]]
+    table["licence"] = ["CC0" if entry.blob else "CC-BY-4.0" for entry in ENTRIES]
+    table["present"] = [entry.path is not None for entry in ENTRIES]
+    table["where"] = [str(entry.path or entry.address) for entry in ENTRIES]
+    return table
+
+
+def load_session(name: str, area: str | None = None) -> Session:
+    """One of the paper's sessions, downloaded if need be and verified, or a simulated one.
+
+    Parameters
+    ----------
+    name : str, as in ``list_sessions()``, e.g. "Chewie_20161007" or "MC_Maze" (with all its trials), or a
+        simulated one, e.g. "Sim_M1_day000"
+    area : str or None, "M1", "PMd", "S1" (MC_Maze: "M1+PMd"); None is the session's first area
+
+    Raises
+    ------
+    ValueError, FileNotFoundError, DataError : unknown area; as ``fetch``; the file cannot be read
+    """
+    simulated = name.startswith("Sim_")
+    areas = _parse_simulated(name)[:1] if simulated else find_entry(name).areas
+    area = areas[0] if area is None else area
+    if area not in areas:
+        raise ValueError(f"{name} has no area {area!r}; it has {', '.join(areas)}")
+    if simulated:
+        return open_sessions("simulated", name)[0][0]
+    if name == "MC_Maze":
+        return replace(read_nwb(fetch(name), name=name, **MAZE_SCHEMA), area=area)
+    return read_authors_mat(fetch(name), area, N_BINS[area])
+
+
+def open_sessions(
+    data: str, names: Names = None, areas: Names = None, *, n_trials: int | None = None, seed: int = 0
+) -> tuple[list[Session], list[tuple[str, str, str]]]:
+    """The sessions that a chapter analyses; those that are unavailable are reported, never replaced.
+
+    Parameters
+    ----------
+    data : "simulated" or "recorded" (the paper's centre-out sessions)
+    names, areas : str, list of str or None, only these; None is all recorded sessions, or `SIMULATED`
+    n_trials : int or None, at most so many trials, the first ones (simulated: exactly so many)
+    seed : int, seed of the simulated sessions
+
+    Returns
+    -------
+    (list of Session, list of (name, area, reason)) : the sessions, and those that are unavailable and why.
+        After one failed connection the network is not tried again.
+
+    Raises
+    ------
+    ValueError, DataError : unknown ``data``, name or area; a file that is present but damaged
+    """
+    if data not in ("simulated", "recorded"):
+        raise ValueError(f'data must be "simulated" or "recorded", got {data!r}')
+    names, areas = ([given] if isinstance(given, str) else given for given in (names, areas))
+    unknown = sorted(set(areas or ()) - set(N_BINS))
+    if unknown:
+        raise ValueError(f"unknown area {', '.join(map(repr, unknown))}; there are {', '.join(N_BINS)}")
+    if data == "recorded":
+        return _open_recorded(names, areas, n_trials)
+    size = {} if n_trials is None else {"n_trials": n_trials}
+    found = map(_parse_simulated, SIMULATED if names is None else names)
+    chosen = [(area, day) for area, day in found if areas is None or area in areas]
+    return [simulate_session(seed, area, day=day, **size) for area, day in chosen], []
+
+
+def _parse_simulated(name):
+    """Area and day in the name of a simulated session."""
+    match = re.fullmatch(r"Sim_(M1|PMd|S1)_day(\d{3,})", name)
+    if match is None:
+        raise ValueError(f"unknown simulated session {name!r}; names look like Sim_M1_day000 (M1, PMd or S1)")
+    return match[1], int(match[2])
+
+
+def _open_recorded(names, areas, n_trials):
+    entries = [e for e in ENTRIES if e.blob] if names is None else map(find_entry, names)
+    pairs = [(entry, area) for entry in entries for area in (entry.areas if areas is None else areas)]
+    sessions, absent, offline = [], [], False
+    for entry, area in pairs:
+        try:
+            if area not in entry.areas:
+                raise Unavailable(f"was recorded in {', '.join(entry.areas)} only")
+            if offline and entry.path is None:
+                raise NoNetwork
+            session = load_session(entry.name, area)
+            sessions.append(session if n_trials is None else session.select(slice(n_trials)))
+        except NoNetwork:
+            offline = True
+            absent.append((entry.name, area, "neither in NERLIB_DATA nor the cache, and there is no network"))
+        except Unavailable as error:
+            if names is not None or area in entry.areas:
+                absent.append((entry.name, area, str(error)))
+    return sessions, absent
+
+
+def fetch(name: str) -> Path:
+    """The path of a session's file: in the folder NERLIB_DATA, else in the cache, else downloaded.
+
+    Files are verified every time (but see ``Entry``); a damaged one in the cache is replaced.
+
+    Raises
+    ------
+    FileNotFoundError : (Unavailable) absent and not downloadable; the message says what to do
+    ValueError, DataError : unknown name; a file in NERLIB_DATA, or a download, that fails its checksum
+    """
+    entry = find_entry(name)
+    given, path = entry.path, entry.cached
+    if given and given != path:
+        if entry.blob:
+            _verify(given, f"git:{entry.blob}", given, "delete it to download it again")
+        return given
+    note = path.with_name(f"{path.name}.checksum")  # of MC_Maze
+    expected = f"git:{entry.blob}" if entry.blob else note.read_text() if note.is_file() else ""
+    if given and _matches(path, expected):
+        return path
+    address, expected = (entry.address, expected) if entry.blob else _ask_dandi(entry)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with write_whole(path) as partial:
+        _get(entry, address, str(partial), progressbar=sys.stderr.isatty())
+        _verify(partial, expected, f"{name} from {address}", "try again later, or set NERLIB_DATA")
+        if not entry.blob:
+            note.write_text(expected)
+    return path
+
+
+def cache_folder() -> Path:
+    """The folder where downloads are kept: NERLIB_CACHE, else the user's cache folder."""
+    return Path(os.environ.get("NERLIB_CACHE") or pooch.os_cache("nerlib")).expanduser()
+
+
+def _matches(path, expected):
+    """Whether a file has the checksum "git:..." (id of its git blob) or "sha256:..."."""
+    if expected.startswith("sha256:"):
+        return pooch.file_hash(path) == expected.removeprefix("sha256:")
+    content = path.read_bytes()
+    return f"git:{hashlib.sha1(b'blob %d' % len(content) + bytes(1) + content).hexdigest()}" == expected
+
+
+def _verify(path, expected, source, advice):
+    if not _matches(path, expected):
+        found = f"{source} ({path.stat().st_size} bytes) does not match its checksum, expected {expected}"
+        raise DataError(f"{found}: it is truncated or changed; {advice}")
+
+
+def _ask_dandi(entry):
+    """Download address and checksum of MC_Maze's file at the pinned version."""
+    try:
+        found = json.loads(_get(entry, entry.address, io.BytesIO()).getvalue())["results"]
+        asset = f"{DANDI}/assets/{next(a['asset_id'] for a in found if a['path'] == MAZE_ASSET)}/"
+        digest = json.loads(_get(entry, asset, io.BytesIO()).getvalue())["digest"]["dandi:sha2-256"]
+    except (ValueError, KeyError, TypeError, StopIteration):
+        raise _absent(entry, f"no answer of the expected form from {entry.address}") from None
+    return f"{asset}download/", f"sha256:{digest}"
+
+
+def _get(entry, address, target, progressbar=False):
+    """Download with pooch into ``target``, a path or an open file, which is returned."""
+    headers = {"Accept": "application/vnd.github.raw" if address.startswith(GITHUB) else "*/*"}
+    get = pooch.HTTPDownloader(progressbar, chunk_size=1 << 16, headers=headers, timeout=(10, 60))
+    try:
+        get(address, target, None)
+    except (requests.ConnectionError, requests.Timeout):
+        raise _absent(entry, f"no connection to {address}", NoNetwork) from None
+    except requests.RequestException as error:
+        raise _absent(entry, f"download from {address} failed ({error})") from None
+    return target
+
+
+def _absent(entry, reason, kind=Unavailable):
+    source = "https://github.com/NeuroscienceAI/NER (folders data/SU_16M1 and data/SU_3S1)"
+    source = source if entry.blob else f"https://dandiarchive.org/dandiset/000128 ({MAZE_ASSET})"
+    by_hand = f"or download that file by hand from {source} into such a folder, or try again with a network"
+    return kind(f"{entry.name}: {reason}. Set NERLIB_DATA to a folder that holds {entry.file}, {by_hand}.")

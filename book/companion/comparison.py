@@ -1,0 +1,127 @@
+"""Our scores next to the paper's."""
+
+import numpy as np
+import pandas as pd
+
+RENAMED = {
+    "source_date": "date",
+    "source_area": "area",
+    "velocity_r2_swapped": "velocity_r2",
+    "direction_accuracy_peak": "direction_accuracy",
+}  # columns of the authors' tables
+METRICS = {
+    "velocity_r2": "R² of velocity",
+    "position_r2": "R² of position",
+    "direction_accuracy": "direction accuracy",
+}
+
+
+def compare(records: list[dict], published: str) -> pd.DataFrame:
+    """Our scores within sessions next to the paper's, one row a score.
+
+    Parameters
+    ----------
+    records : list of dict of `nerlib.experiments.run`
+    published : path of published_within_session.csv, the scores that the authors published
+
+    Returns
+    -------
+    DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and "paper".
+        The paper's value is in the rows of protocol "published" and the linear decoder; elsewhere, and for
+        simulated sessions, it is NaN.
+    """
+    paper = pd.read_csv(published, dtype={"date": str}).rename(columns=RENAMED).assign(decoder="linear")
+    ours = pd.DataFrame(records)
+    ours["recording"] = ours["session"] + " " + ours["area"]
+    return merge_published(ours, paper, ["monkey", "date", "area", "method", "decoder", "split"])
+
+
+def compare_transfer(records: list[dict], published: str) -> pd.DataFrame:
+    """`compare` for records of `nerlib.experiments.transfer` and published_cross_session.csv.
+
+    The column "recording" names both sessions; two more, "from" and "to", name each (session and area).
+    """
+    paper = pd.read_csv(published, dtype={"source_date": str, "target_date": str}).rename(columns=RENAMED)
+    paper["target_monkey"] = paper["monkey"]
+    paper.loc[paper["n_components"] == 16, "method"] += "-16"
+    ours = pd.DataFrame(records)
+    ours["from"] = ours["session"] + " " + ours["area"]
+    ours["to"] = ours["target"] + " " + ours["target_area"]
+    ours["recording"] = ours["from"] + " → " + ours["to"]
+    key = ["monkey", "date", "area", "target_monkey", "target_date", "target_area", "method", "decoder"]
+    return merge_published(ours, paper.drop_duplicates(key), key)
+
+
+def compare_curved(records: list[dict], published: str) -> pd.DataFrame:
+    """`compare` for records of the groups of `maze.open_maze` and published_curved_reaches.csv.
+
+    The column "recording" names the group; two more are "task" and "trial_types". The paper's CEBRA saw no
+    direction here, so "CEBRA-velocity" is compared with it.
+    """
+    paper = pd.read_csv(published, dtype={"trial_types": str})
+    paper = paper.replace({"method": {"CEBRA": "CEBRA-velocity"}})
+    paper = paper.rename(columns={f"{metric}_train": metric for metric in METRICS})
+    paper = paper.assign(split="train", decoder="linear", direction_accuracy=np.nan)
+    ours = pd.DataFrame(records)
+    ours[["task", "trial_types"]] = ours["session"].str.extract(r"\S+ (\S+) (.+)").to_numpy()
+    ours["recording"] = ours["task"] + ", types " + ours["trial_types"]
+    return merge_published(ours, paper, ["task", "trial_types", "method", "split", "decoder"])
+
+
+def merge_published(ours: pd.DataFrame, paper: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """One row a score, the paper's in the rows of protocol "published" that agree in the columns ``key``."""
+    metrics = [metric for metric in METRICS if metric in ours]
+    paper = paper.melt(key, metrics, "metric", "paper").assign(protocol="published")
+    ours = ours.melt([c for c in ours if c not in METRICS], metrics, "metric", "ours")
+    table = ours.merge(paper, on=[*key, "protocol", "metric"], how="left")
+    table.loc[table["simulated"], "paper"] = np.nan  # no value of the paper beside a simulated score
+    return table
+
+
+def with_paper(scores: pd.DataFrame) -> pd.DataFrame:
+    """The rows of recordings that the paper has values for, metric by metric; all rows where it has none."""
+    known = scores["paper"].notna().groupby([scores["recording"], scores["metric"]]).transform("any")
+    return scores[known | ~known.groupby(scores["metric"]).transform("any")]
+
+
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row a method: means over recordings, and their spread over seeds.
+
+    Where the paper has values of a metric, only the recordings that it has values for count, so that both
+    columns are means over the same ones.
+
+    Parameters
+    ----------
+    scores : DataFrame of `compare`, of one split, protocol and decoder
+
+    Returns
+    -------
+    DataFrame of text, index method, columns (metric, "ours" or "paper")
+    """
+    order, scores = scores["method"].unique(), with_paper(scores)
+    by_seed = scores.groupby(["method", "metric", "seed"], sort=False)[["ours", "paper"]].mean()
+    by_method = by_seed.groupby(["method", "metric"], sort=False)
+    mean, spread = by_method.mean(), by_method["ours"].std().fillna(0)
+    ours = [
+        f"{m:.3f}" + (f" ± {s:.3f}" if s > 5e-4 else "") for m, s in zip(mean["ours"], spread, strict=True)
+    ]
+    paper = ["—" if np.isnan(m) else f"{m:.3f}" for m in mean["paper"]]
+    table = pd.DataFrame({"ours": ours, "paper": paper}, index=mean.index)
+    table = table if mean["paper"].notna().any() else table[["ours"]]
+    return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[order]
+
+
+def margin_over(scores: pd.DataFrame, method: str = "NER") -> pd.DataFrame:
+    """By how much a method's score, its mean over recordings and seeds, exceeds that of every other method.
+
+    Parameters
+    ----------
+    scores : DataFrame of `compare`, of one split, protocol and decoder
+    method : str
+
+    Returns
+    -------
+    DataFrame, index the other methods, columns the metrics; positive where ``method`` is better
+    """
+    means = scores.groupby(["metric", "method"], sort=False)["ours"].mean().unstack("metric")
+    return means.loc[method] - means.drop(index=method)

@@ -1,0 +1,265 @@
+"""Figures of the book's comparisons: methods, recordings and pairs of sessions.
+
+Figures of simulated sessions say so; figures of one recording are in `nerlib.plots`.
+"""
+
+import os
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.lines import Line2D
+
+from companion.comparison import METRICS
+from companion.paper import CONTROLS
+from nerlib import plots
+from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
+
+
+def line_styles(names):
+    """Line properties of each method: methods in colours, NER the widest, controls in grey dashes.
+
+    Returns
+    -------
+    dict, name -> colour, style and width of its matplotlib line
+    """
+    colors, dashes = iter(sns.color_palette("colorblind", max(10, len(names)))), cycle(["--", ":", "-."])
+    return {
+        name: {"color": "0.4", "linestyle": next(dashes), "linewidth": 1.4}
+        if name in (*CONTROLS, "movement")
+        else {"color": next(colors), "linestyle": "-", "linewidth": 2.4 if name == "NER" else 1.2}
+        for name in names
+    }
+
+
+def accuracy(over_time, session, *, chance):
+    """`nerlib.plots.accuracy` with the line of each method as in `line_styles`."""
+    return plots.accuracy(over_time, session, chance=chance, styles=line_styles(over_time))
+
+
+def show_interactive(embedding, session):
+    """`nerlib.plots.interactive` as HTML for a notebook.
+
+    In the built book (environment variable NERLIB_BOOK) the drawing library is one file beside the pages;
+    elsewhere it is part of the output.
+
+    Parameters
+    ----------
+    embedding : array (T, 3)
+    session : Session with T bins
+    """
+    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
+    figure = plots.interactive(embedding, session)
+    html = figure.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
+    label = f"Interactive 3-D latent trajectories of {session.name} {session.area}, coloured by direction"
+    return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
+
+
+def distances(pairs, session):
+    """Distance in the embedding against distance between movements, one panel an embedding.
+
+    Parameters
+    ----------
+    pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
+    session : Session
+    """
+    size = (2.6 * len(pairs), 2.9)
+    figure, panels = plt.subplots(
+        1, len(pairs), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
+    )
+    for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
+        axes.hexbin(
+            labels.ravel(),
+            embedded.ravel() / embedded.max(),
+            gridsize=40,
+            bins="log",
+            cmap="Greys",
+            linewidths=0.1,
+        )
+        axes.set(title=title, xlabel="label distance d\n(mm/s and degrees, added)", ylim=(0, 1))
+    panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
+    return watermark_simulated(figure, [session])
+
+
+def gallery(views):
+    """Averages of each direction in several embeddings side by side, two- or three-dimensional, and the key.
+
+    Parameters
+    ----------
+    views : dict, title -> (embedding (T, 2) or (T, 3), Session with T bins)
+    """
+    columns = min(4, len(views))
+    rows = -(-len(views) // columns)
+    figure = plt.figure(figsize=(2.4 * columns, 2.6 * rows), layout="constrained")
+    for place, (title, (embedding, session)) in enumerate(views.items(), 1):
+        flat = embedding.shape[1] == 2
+        axes = figure.add_subplot(rows, columns, place, projection=None if flat else "3d")
+        for direction, path in zip(*session.average_by_direction(embedding), strict=True):
+            axes.plot(*path.T[:3], color=direction_color(direction), linewidth=1.6)
+        axes.set_title(title, fontsize=10)
+        axes.tick_params(labelbottom=False, labelleft=False, length=0)
+        if not flat:
+            axes.tick_params(axis="z", labelright=False, labelleft=False)
+    directions = sorted({d for _, session in views.values() for d in session.direction.tolist()})
+    key = [Line2D([], [], color=direction_color(d), linewidth=3, label=f"{d:.0f}°") for d in directions]
+    figure.legend(handles=key, loc="outside lower center", ncols=8, fontsize=8, frameon=False, handlelength=1)
+    return watermark_simulated(figure, [session for _, session in views.values()])
+
+
+def methods(table, sessions):
+    """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
+
+    Parameters
+    ----------
+    table : DataFrame of `comparison.compare`, of one split, protocol and decoder
+    sessions : list of Session that the table comes from
+    """
+    shown, order = table["metric"].unique(), list(table["method"].unique())
+    per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
+    size = (9, 1.2 + 0.3 * len(order))
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = per_recording[per_recording["metric"] == metric]
+        places = rows["method"].map(order.index)
+        mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
+        axes.barh(range(len(order)), mean["ours"].clip(lower=0), height=0.7, color="0.88")
+        axes.scatter(rows["ours"], places, s=10, color=DECODED, alpha=0.6, label="ours, a recording")
+        if rows["paper"].notna().any():
+            axes.scatter(mean["paper"], range(len(order)), s=60, marker="|", color=TRUE, label="paper, mean")
+        low = -0.5
+        beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
+        axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", color=DECODED)
+        axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    figure.legend(
+        *panels[0, -1].get_legend_handles_labels(),
+        fontsize=8,
+        frameon=False,
+        loc="outside lower right",
+        ncols=2,
+    )
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)
+
+
+def scores(table, sessions):
+    """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
+
+    Parameters
+    ----------
+    table : DataFrame of `comparison.compare`, of one split and one protocol
+    sessions : list of Session that the table comes from
+    """
+    order, shown = sorted(table["recording"].unique()), table["metric"].unique()
+    size = (9, 1.2 + 0.24 * len(order))
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = table[table["metric"] == metric]
+        places = rows["recording"].map(order.index)
+        axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=TRUE, label="paper")
+        axes.scatter(rows["ours"], places, s=14, color=DECODED, alpha=0.6, label="ours")
+        axes.set(xlabel=METRICS[metric])
+        axes.grid(axis="x", color="0.9")
+        axes.margins(y=0.08)
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    kinds = panels[0, 0].get_legend_handles_labels()
+    shown = slice(None) if table["paper"].notna().any() else slice(1, None)
+    kinds = [kind[shown] for kind in kinds]
+    figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)
+
+
+def matrices(table, sessions, *, vmin=0.0):
+    """Scores of every source and target as coloured squares, one panel a method (Figure 5).
+
+    Parameters
+    ----------
+    table : DataFrame of `comparison.compare_transfer`, of one metric, protocol and decoder
+    sessions : list of Session that the table comes from
+    vmin : float, the score that is drawn darkest; what lies below is drawn so too
+    """
+    shown = list(table["method"].unique())
+    order = sorted({*table["from"], *table["to"]})
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    side = 1.1 + 0.42 * max(len(order), 4)
+    figure, panels = plt.subplots(
+        rows, columns, figsize=(side * columns + 0.8, side * rows), layout="constrained", squeeze=False,
+        sharex=True, sharey=True,
+    )  # fmt: skip
+    for axes, method in zip(panels.flat, shown, strict=False):
+        square = table[table["method"] == method].pivot_table(values="ours", index="from", columns="to")
+        sns.heatmap(
+            square.reindex(index=order, columns=order), ax=axes, vmin=vmin, vmax=1, cmap="mako", square=True,
+            annot=len(order) <= 8, fmt=".2f", annot_kws={"fontsize": 7}, cbar=False, linewidths=0.5,
+        )  # fmt: skip
+        axes.set(title=method, xlabel="", ylabel="")
+        axes.tick_params(labelsize=8, length=0)
+        axes.tick_params(axis="x", rotation=90)
+        axes.tick_params(axis="y", rotation=0)
+    for axes in panels.flat[len(shown) :]:
+        axes.set_visible(False)
+    figure.supxlabel("decoded session", fontsize=9)
+    for axes in panels[:, 0]:
+        axes.set_ylabel("session of the decoder", fontsize=9)
+    scale = plt.cm.ScalarMappable(plt.Normalize(vmin, 1), "mako")
+    figure.colorbar(scale, ax=panels, shrink=0.6, label=METRICS[table["metric"].iloc[0]])
+    return watermark_simulated(figure, sessions)
+
+
+def consistency(table, sessions):
+    """Consistency of pairs of sessions: means by the days between them, and every pair; one colour a method.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns method, days, consistency, one row a pair (and seed)
+    sessions : list of Session that the table comes from
+    """
+    shown = list(table["method"].unique())
+    figure, (left, right) = plt.subplots(
+        1, 2, figsize=(9, 0.9 + 0.32 * len(shown)), layout="constrained", width_ratios=(1.4, 1)
+    )
+    lags = pd.cut(table["days"], [-1, 0, 31, 365, np.inf], labels=["0", "1 to 31", "32 to 365", "more"])
+    for place, (method, style) in enumerate(line_styles(shown).items()):
+        rows = table[table["method"] == method]
+        means = rows.groupby(lags, observed=True)["consistency"].mean()
+        left.plot(means.index.astype(str), means, marker="o", markersize=4, **style)
+        right.barh(place, rows["consistency"].mean(), height=0.7, color=style["color"], alpha=0.45)
+        right.scatter(rows["consistency"], np.full(len(rows), place), s=8, color=style["color"], alpha=0.7)
+    left.set(xlabel="days between the sessions", ylabel="consistency (R²), mean", ylim=(0, 1.02))
+    right.set(xlabel="consistency (R²), every pair", xlim=(0, 1.02))
+    right.set_yticks(range(len(shown)), shown)
+    right.invert_yaxis()
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)
+
+
+def growth(curves, sessions=()):
+    """Seconds over size, both logarithmic, one line a curve and its slope in the legend.
+
+    Parameters
+    ----------
+    curves : dict, name -> (sizes, seconds)
+    sessions : list of Session that the data come from
+    """
+    figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
+    for (name, (sizes, seconds)), color in zip(curves.items(), sns.color_palette("colorblind"), strict=False):
+        slope = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
+        axes.loglog(sizes, seconds, "o-", color=color, label=f"{name}, grows as $n^{{{slope:.1f}}}$")
+    marked = sorted({n for sizes, _ in curves.values() for n in sizes})
+    axes.set_xticks(marked, marked)
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="points in the batch, n", ylabel="seconds")
+    axes.legend(frameon=False, fontsize=9)
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)

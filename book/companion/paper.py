@@ -1,0 +1,77 @@
+"""The settings of the paper for every method that the book compares, and two quicker profiles.
+
+"paper": the published settings. "fast": a fraction of the time; NER's held-out scores are higher on average
+and on no recording lower by more than 0.01 (benchmarks/speed.py). For the methods with an encoder these are
+the defaults of the estimators, chosen on validation trials taken out of training (benchmarks/validation.py).
+Several settings served NER equally; it has those of CEBRA, so that the two differ in the loss alone.
+"quick": for tests and a first look.
+"""
+
+from collections.abc import Iterable
+
+from sklearn.base import BaseEstimator
+
+from nerlib.models import METHODS
+from nerlib.models import make_method as make_default
+
+PERIODS = (None, None, 360.0)  # of the labels: velocity x and y, and the direction in degrees
+CONTROLS = ("MSE bottleneck", "ridge", "ridge, 10 bins")  # methods that the paper does not have
+PROFILES = ("paper", "fast", "quick")
+
+_MINUTES = ("piVAE", "UMAP", "UMAP-label")  # a session takes minutes even in profile "quick"
+_PAPER = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
+_ENCODER: dict[str, dict] = {"paper": _PAPER, "fast": {}, "quick": {"max_iter": 200}}
+_UMAP: dict[str, dict] = {"paper": {"max_iter": None}, "fast": {"max_iter": 100}, "quick": {"max_iter": 30}}
+_SETTINGS: dict[str, dict[str, dict]] = {
+    "NER": _ENCODER | {"quick": {"max_iter": 400, "learning_rate": 3e-3}},
+    "CEBRA": _ENCODER,
+    "CEBRA-velocity": _ENCODER,
+    "CEBRA-16": _ENCODER,
+    "piVAE": {
+        "paper": {"max_iter": 300, "scale_labels": False},
+        "fast": {"max_iter": 150},
+        "quick": {"max_iter": 20},
+    },
+    "UMAP": _UMAP,
+    "UMAP-label": _UMAP,
+    "MSE bottleneck": _ENCODER,
+}
+
+
+def make_method(name: str, profile: str, **overrides) -> BaseEstimator:
+    """Build a method with the settings of a profile.
+
+    "CEBRA" gets the labels of the published runs, the angle in plain degrees among them; "CEBRA-velocity"
+    gets velocity alone, and decodes far better; "CEBRA-16" has the 16 dimensions of the paper's kNN decoder.
+
+    Parameters
+    ----------
+    name : str, a key of `nerlib.models.METHODS`
+    profile : "paper", "fast" or "quick"
+    **overrides : parameters of the estimator that differ from the profile, e.g. ``random_state=42``
+
+    Returns
+    -------
+    an unfitted estimator, `PERIODS` its label periods if it has any
+
+    Raises
+    ------
+    ValueError : an unknown method or profile
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
+    settings = _SETTINGS.get(name, {}).get(profile, {})
+    if "periods" in make_default(name).get_params():
+        settings = {"periods": PERIODS} | settings
+    return make_default(name, **{**settings, **overrides})
+
+
+def methods(names: str | Iterable[str], profile: str, **overrides) -> dict[str, BaseEstimator]:
+    """Several methods with the settings of a profile: name -> unfitted estimator; see `make_method`."""
+    names = [names] if isinstance(names, str) else names
+    return {name: make_method(name, profile, **overrides) for name in names}
+
+
+def rivals(profile: str) -> list[str]:
+    """Names of the methods that NER is compared with; "quick" leaves out those that take minutes."""
+    return [name for name in METHODS if name != "NER" and not (profile == "quick" and name in _MINUTES)]

@@ -1,0 +1,90 @@
+"""The outputs of one recorded run, kept in the chapters, so that the repository can be read as the book."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import nbformat
+
+from companion.results import BookError, write_text
+
+RESULTS = "published.json"  # beside the chapters: their results without the records
+RANDOM_ID = re.compile(
+    r"(?<=\bT_)[0-9a-f]{5}(?=[_\W])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<= at 0x)[0-9a-f]+"
+)
+
+
+def code_digest(notebook: Path) -> str:
+    """Digest of the code cells of a notebook and their tags, without prose and outputs."""
+    cells = [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+    code = [[cell.source, cell.metadata.get("tags", [])] for cell in cells]
+    return hashlib.sha256(json.dumps(code).encode()).hexdigest()[:32]
+
+
+def strip_outputs(notebook: Path) -> nbformat.NotebookNode:
+    """The notebook without outputs and without the metadata of a published run."""
+    read = nbformat.read(notebook, as_version=4)
+    read.metadata.pop("nerlib", None)
+    for cell in read.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    return read
+
+
+def settled(outputs: list) -> list:
+    """The outputs (list of lists) with numbers in place of random ids of tables and figures, and addresses.
+
+    Without these, two runs with the same results have the same outputs.
+    """
+    numbers: dict[str, int] = {}
+
+    def number(found):
+        count = numbers.setdefault(found[0], len(numbers))
+        return re.sub("[0-9a-f]", "0", found[0])[:-5] + f"{count:05x}"
+
+    return json.loads(RANDOM_ID.sub(number, json.dumps(outputs)))
+
+
+def publish(book: Path, chapters: list[Path], source: Path, results: list[dict], parameters: dict) -> None:
+    """Put the outputs of the executed chapters into those of the book, with their provenance.
+
+    Parameters
+    ----------
+    book, source : folders of the chapters, and of the executed ones
+    chapters : paths in ``book``
+    results : list of dict, what each chapter wrote
+    parameters : dict, chapter -> the parameters that it was run with
+    """
+    for chapter, result in zip(chapters, results, strict=True):
+        own, executed = strip_outputs(chapter), nbformat.read(source / chapter.name, as_version=4)
+        ran = [cell for cell in executed.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+        if [cell.source for cell in own.cells] != [cell.source for cell in ran]:
+            raise BookError(f"{chapter.name} changed while it ran; run it again")
+        for cell, done, outputs in zip(own.cells, ran, settled([c.get("outputs") for c in ran]), strict=True):
+            if cell.cell_type == "code":
+                cell.outputs, cell.execution_count = nbformat.from_dict(outputs), done.execution_count
+        own.metadata["nerlib"] = {
+            "code": code_digest(chapter),
+            "parameters": parameters[chapter.stem],
+            "provenance": result["provenance"],
+        }
+        write_text(chapter, nbformat.writes(own) + "\n")
+    kept = [{key: result[key] for key in ("chapter", "provenance", "headline")} for result in results]
+    write_text(book / RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_published(book: Path, chapters: list[Path]) -> list[dict]:
+    """The results of the published chapters, without records; BookError where a chapter does not fit them."""
+    path = book / RESULTS
+    if not path.is_file():
+        raise BookError(f"{path} does not exist: nothing was published yet; run `make publish-run`")
+    results = json.loads(path.read_text())
+    if [result["chapter"] for result in results] != [chapter.stem for chapter in chapters]:
+        raise BookError(f"{path} has other chapters than _toc.yml; run `make publish-run`")
+    for chapter, result in zip(chapters, results, strict=True):
+        kept = nbformat.read(chapter, as_version=4).metadata.get("nerlib", {})
+        for key, now in (("code", code_digest(chapter)), ("provenance", result["provenance"])):
+            if kept.get(key) != now:
+                raise BookError(f"{chapter.name}: its outputs come from other {key}; run `make publish-run`")
+    return results

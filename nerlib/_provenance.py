@@ -1,0 +1,47 @@
+"""What a result depends on besides its data: a digest of the source code, and the versions of packages."""
+
+import ast
+import hashlib
+import platform
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import nerlib
+
+
+@cache
+def source_digest(*folders: str | Path) -> str:
+    """Digest of all Python code below some folders (default: nerlib), without comments and docstrings.
+
+    Two checkouts with the same digest compute the same; editing prose does not change it.
+    """
+    digest = hashlib.sha256()
+    for folder in map(Path, folders or (Path(nerlib.__file__).parent,)):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(
+                f"{path.relative_to(folder).as_posix()}\0{without_comments(path.read_text())}".encode()
+            )
+    return digest.hexdigest()
+
+
+def without_comments(source: str) -> str:
+    """The code that runs, as text: without comments, docstrings and layout."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
+            if isinstance(body[0].value, ast.Constant):
+                body[0].value.value = None
+    return ast.dump(tree)
+
+
+def versions() -> dict[str, str]:
+    """Versions of nerlib, Python and the numerical packages that are installed."""
+    found = {"nerlib": nerlib.__version__, "python": platform.python_version()}
+    for name in ("torch", "numpy", "scipy", "scikit-learn", "numba", "umap-learn"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            pass
+    return found

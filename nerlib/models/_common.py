@@ -1,0 +1,147 @@
+"""What all methods share: the calls of `Method`, and checks of parameters, trials and devices."""
+
+import warnings
+from contextlib import contextmanager
+from numbers import Integral
+from threading import Lock
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import validate_data
+
+from nerlib.losses import check_per_column
+
+FLOATS = [np.float32, np.float64]
+_SEEDING, _COUNTING = Lock(), Lock()
+_fits = {"running": 0, "threads": 1}  # fits in progress, and torch's threads before the first of them
+
+
+class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """A scikit-learn transformer whose calls also take the trial of each bin."""
+
+    n_components: int
+    learning_rate: float
+
+    def fit_transform(self, X, y=None, trial=None) -> np.ndarray:
+        """Fit, then embed the same rates; see `fit` and `transform`."""
+        return self.fit(X, y, trial).transform(X, trial)
+
+    def _check_data(self, X, y, trial, **checks):
+        """Rates (T, N), labels as float64 (T, k) and trial ids (T,) or None, validated."""
+        checks = {"dtype": FLOATS, "multi_output": True, "y_numeric": True} | checks
+        X, y = validate_data(self, X, y, **checks)
+        return X, np.array(y, np.float64).reshape(len(X), -1), self._check_trial(trial, len(X), 1)
+
+    def _check_trial(self, trial, n_bins, least=None):
+        """Trial ids as an int array (n_bins,), or None; warns where windows may cross trials.
+
+        To transform one window, as in a closed loop, needs no trial ids; ``least`` bins or more do.
+        """
+        window = getattr(self, "window", 1)
+        if trial is None:
+            if window > 1 and n_bins >= (least or window + 1):
+                what = f"{type(self).__name__} with window={window} was given no trial ids"
+                message = f"{what}, so windows may cross trials; pass trial, the trial of each bin"
+                warnings.warn(message, stacklevel=4)
+            return None
+        trial = np.asarray(trial)
+        if trial.shape != (n_bins,) or not np.issubdtype(trial.dtype, np.integer):
+            raise ValueError(
+                f"trial must be an integer array of one entry per bin, shape ({n_bins},); "
+                f"got {trial.dtype} of shape {trial.shape}"
+            )
+        return trial
+
+    def _diverged(self, when):
+        return ValueError(
+            f"training diverged at {when} (loss is not finite) with learning_rate={self.learning_rate}; "
+            "lower it, or check the scale of the rates"
+        )
+
+    @property
+    def _n_features_out(self):
+        return self.n_components
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def check_numbers(method, kind, *names, optional=False):
+    """Refuse parameters of a method that are not positive, finite numbers of a kind (Integral or Real)."""
+    for name in names:
+        value = getattr(method, name)
+        if optional and value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, kind):
+            expected = ("an integer" if kind is Integral else "a number") + " or None" * optional
+            raise TypeError(f"{name} must be {expected}; got {value!r} of type {type(value).__name__}")
+        if not 0 < value < float("inf"):
+            raise ValueError(f"{name} must be positive and finite; got {value!r}")
+
+
+@contextmanager
+def seeded(seed):
+    """Initial weights come from torch's only generator: borrow it, seeded, and keep other threads out."""
+    with _SEEDING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def single_thread():
+    """Batches are small: threads of torch that wait for one another would cost more than they bring.
+
+    Yields the number of threads before, also where fits overlap in threads of one process.
+    """
+    with _COUNTING:
+        if not _fits["running"]:
+            _fits["threads"] = torch.get_num_threads()
+        _fits["running"] += 1
+        threads = _fits["threads"]
+    torch.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        torch.set_num_threads(threads)
+        with _COUNTING:
+            _fits["running"] -= 1
+
+
+def as_tensor(rates):
+    """A float32 tensor that shares the array's memory where possible."""
+    return torch.from_numpy(np.require(rates, np.float32, "CW"))
+
+
+def pick_device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def select_columns(labels, columns):
+    """Some columns of labels (T, k); None: all of them."""
+    if columns is None:
+        return labels
+    if not np.size(columns) or not set(np.atleast_1d(columns)) <= set(range(labels.shape[1])):
+        raise ValueError(
+            f"label_columns is {columns}, but the labels have {labels.shape[1]} columns, counted from 0; "
+            "name some of them, or give None for all"
+        )
+    return labels[:, np.atleast_1d(columns)]
+
+
+def regression_targets(labels, periods):
+    """Label columns as targets of a squared error: standardised, or cosine and sine if circular."""
+    columns = []
+    periods = check_per_column("periods", periods, labels.shape[1], None)
+    for column, period in zip(labels.T, periods, strict=True):
+        if period is None:
+            columns.append((column - column.mean()) / (column.std() or 1.0))
+        else:
+            angle = 2 * np.pi * column / period
+            columns += [np.cos(angle), np.sin(angle)]
+    return np.column_stack(columns)

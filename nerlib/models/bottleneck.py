@@ -1,0 +1,50 @@
+"""The MSE bottleneck, a control: NER's network trained to predict the labels by their squared error."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from nerlib.losses import check_per_column
+from nerlib.models._common import regression_targets, select_columns
+from nerlib.models.base import EncoderMethod
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Bottleneck(EncoderMethod):
+    """NER's encoder, followed by a linear map to the labels and trained by their squared error.
+
+    Linear label columns are standardised, circular ones (direction) become cosine and sine.
+
+    Parameters
+    ----------
+    n_components : int, width of the bottleneck, which is the embedding
+    label_columns : as in `CEBRA`
+    periods : as in `NER`
+    max_iter, batch_size, learning_rate, weight_averaging, window, random_state, device, verbose, and the
+        attributes : as in `EncoderMethod`
+    """
+
+    max_iter: int = 1600
+    batch_size: int = 64
+    learning_rate: float = 6e-3
+    label_columns: tuple | None = None
+    periods: tuple | None = None
+
+    def _objective(self, labels, trial, rng, device):
+        periods = check_per_column("periods", self.periods, labels.shape[1], None)
+        if self.label_columns is not None:
+            labels = select_columns(labels, self.label_columns)
+            periods = [periods[column] for column in np.atleast_1d(self.label_columns)]
+        targets = torch.as_tensor(regression_targets(labels, periods), dtype=torch.float32, device=device)
+        head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
+
+        def batches():
+            while True:
+                bins = rng.integers(len(labels), size=self.batch_size)
+                yield bins, targets[torch.as_tensor(bins, device=device)]
+
+        def loss(embedding, target):
+            return torch.nn.functional.mse_loss(head(embedding), target)
+
+        return batches(), loss, list(head.parameters())

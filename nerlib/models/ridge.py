@@ -1,0 +1,71 @@
+"""Ridge regression from rates to the labels: a control without any embedding."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GroupKFold
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from nerlib.models._common import FLOATS, Method, check_numbers, regression_targets
+from nerlib.sampling import history
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Ridge(Method):
+    """Ridge regression from rates to the labels; its predictions take the place of an embedding.
+
+    The penalty is chosen by cross-validation over whole training trials. The same decoders are then fitted on
+    the predictions as on every embedding.
+
+    Parameters
+    ----------
+    window : int, bins of history, the current bin included
+    periods : as in `NER`; circular columns are predicted as cosine and sine
+
+    Attributes
+    ----------
+    ridge_ : the fitted RidgeCV
+    n_features_in_ : int, neurons
+    """
+
+    window: int = 1
+    periods: tuple | None = None
+
+    def fit(self, X, y, trial=None):
+        """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,) or None; returns self.
+
+        Raises
+        ------
+        ValueError, TypeError : parameters out of range, NaN, lengths that disagree, a single trial
+        """
+        check_numbers(self, Integral, "window")
+        X, labels, trial = self._check_data(X, y, trial)
+        groups = np.arange(len(X)) if trial is None else trial
+        n_groups = len(np.unique(groups))
+        if n_groups < 2:
+            raise ValueError(
+                f"the penalty is chosen over whole trials; give at least two, not 1 (n_samples={len(X)})"
+            )
+        folds = list(GroupKFold(min(5, n_groups)).split(X, groups=groups))
+        targets = regression_targets(labels, self.periods)
+        self.ridge_ = RidgeCV(np.logspace(-2, 5, 8), cv=folds).fit(self._history(X, trial), targets)
+        return self
+
+    def transform(self, X, trial=None) -> np.ndarray:
+        """Predict the labels from rates (T, N): float array (T, columns)."""
+        check_is_fitted(self, "ridge_")
+        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        trial = self._check_trial(trial, len(X))
+        return self.ridge_.predict(self._history(X, trial)).reshape(len(X), -1)
+
+    def _history(self, X, trial):
+        if self.window == 1:
+            return X
+        bins = history(trial, len(X), self.window)(np.arange(len(X)))
+        return X[bins].reshape(len(X), -1)
+
+    @property
+    def _n_features_out(self):
+        return np.atleast_2d(self.ridge_.coef_).shape[0]

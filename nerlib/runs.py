@@ -1,0 +1,251 @@
+"""A run: one session, one method, one seed; fitted on training trials, decoded, scored, transferred.
+
+This is the one place where scores are made; `nerlib.experiments` does many runs.
+"""
+
+import inspect
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from joblib import Memory
+from joblib import hash as content_hash
+from sklearn.base import clone
+
+from nerlib._provenance import source_digest, versions
+from nerlib.alignment import align, align_affine
+from nerlib.decoders import KNNDecoder, LinearDecoder
+from nerlib.metrics import accuracy_over_time
+from nerlib.models import make_method
+from nerlib.session import Session
+
+PROTOCOLS = ("published", "corrected")
+TRANSFER_PROTOCOLS = (*PROTOCOLS, "affine")
+SPLITS = ("train", "test")
+DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
+_NOT_SETTINGS = ("random_state", "device", "verbose", "periods")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One session, one method, one seed, fitted on the training trials.
+
+    Attributes
+    ----------
+    about : dict with the keys session, area, monkey, date, simulated, method, seed, settings (the parameters
+        that differ from the estimator's defaults, as text)
+    session : Session
+    corrected, published : dict, "train" and "test" to the embedding (T, d): leak-free, and as in the paper;
+        for most methods the two are the same, and only their scores differ
+    seconds : float, processor time of fitting
+    """
+
+    about: dict
+    session: Session
+    corrected: dict
+    published: dict
+    seconds: float
+
+    @cached_property
+    def splits(self) -> dict[str, Session]:
+        """The training and the test part of the session."""
+        return dict(zip(SPLITS, self.session.split(), strict=True))
+
+
+def fit_run(
+    session: Session, method: Any = "NER", seed: int = 42, *, name: str | None = None, cache=None
+) -> Run:
+    """Split a session, fit a method on its training trials, embed both parts.
+
+    Parameters
+    ----------
+    session : Session; its first 80 % of trials train, the rest is held out
+    method : name in `models.METHODS`, or an unfitted estimator whose ``fit`` takes (rates, labels, trial).
+        If it has a parameter ``periods`` and that is None, `Session.periods` is used
+    seed : int, the estimator's ``random_state``
+    name : str or None, name of the method in tables; None: as given, or the estimator's class
+    cache : folder to keep embeddings in, or None
+
+    Raises
+    ------
+    ValueError, TypeError : an unknown method, or what the method's ``fit`` refuses
+    """
+    job = make_job(session, name, method, seed)
+    return as_run(job, fit_function(cache)(job, job_key(job)))
+
+
+class Job(NamedTuple):
+    """What is to be run: the model is not fitted yet."""
+
+    session: Session
+    method: str
+    seed: int
+    model: Any
+
+
+def make_job(session, name, method, seed):
+    model = make_method(method) if isinstance(method, str) else clone(method)
+    known = model.get_params()
+    if known.get("periods", 0) is None:
+        model.set_params(periods=session.periods)
+    if "random_state" in known:
+        model.set_params(random_state=seed)
+    return Job(session, name or (method if isinstance(method, str) else type(method).__name__), seed, model)
+
+
+def job_key(job):
+    """A digest of all that the result of a job depends on."""
+    kind = type(job.model)
+    own_source = "" if kind.__module__.startswith("nerlib.") else inspect.getsource(kind)
+    about = [job.session.digest, job.method, job.model, own_source, torch.cuda.is_available()]
+    return content_hash([*about, versions(), source_digest()])
+
+
+def fit_function(cache):
+    """`_fit`, cached in a folder by the key of the job."""
+    return Memory(cache, verbose=0).cache(_fit, ignore=["job"])
+
+
+def _fit(job, key):
+    """Fit a method; its embeddings in both protocols, and the processor time of fitting."""
+    splits = dict(zip(SPLITS, job.session.split(), strict=True))
+    train, model = splits["train"], job.model
+    start = time.process_time()
+    model.fit(train.rates, train.labels, train.trial)
+    seconds = time.process_time() - start
+    corrected = {split: model.transform(part.rates, part.trial) for split, part in splits.items()}
+    embed, published = getattr(model, "published_embedding", None), corrected
+    if embed is not None:
+        published = {split: embed(part.rates, part.labels, part.trial) for split, part in splits.items()}
+    return {"corrected": corrected, "published": published, "seconds": seconds}
+
+
+def as_run(job, fitted):
+    """The Run of a job and the result of `_fit`."""
+    session, model = job.session, job.model
+    parameters = inspect.signature(type(model)).parameters
+    changed = [
+        f"{name}={value!r}"
+        for name, value in sorted(model.get_params(deep=False).items())
+        if name not in _NOT_SETTINGS and repr(value) != repr(parameters[name].default)
+    ]
+    about = {field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")}
+    about |= {"method": job.method, "seed": job.seed, "settings": ", ".join(changed)}
+    return Run({"session": session.name, **about}, session, **fitted)
+
+
+def score_run(run: Run, decoders=("linear",)) -> list[dict]:
+    """Fit decoders on the training trials of a run, and score both parts.
+
+    Returns
+    -------
+    list of dict, one for each decoder, split ("train", "test") and protocol ("published", "corrected"), with
+    the keys session, area, monkey, date, simulated, method, seed, settings (parameters that differ from the
+    estimator's defaults), decoder, split, protocol, velocity_r2, position_r2, seconds (of fitting) and, for
+    sessions with directions, direction_accuracy and direction_over_time (list, one share per bin)
+
+    Raises
+    ------
+    ValueError : an unknown decoder; there are "linear" and "kNN"
+    """
+    rows, splits = [], run.splits
+    for decoder in check_decoders(decoders):
+        fitted = _fitted_decoders(run, splits["train"], decoder)
+        for split, part in splits.items():
+            embeddings = {protocol: getattr(run, protocol)[split] for protocol in PROTOCOLS}
+            scored = _score(fitted, embeddings, part, held_out=split == "test")
+            about = run.about | {"decoder": decoder, "split": split}
+            rows += [
+                {**about, "protocol": p, **scores, "seconds": run.seconds} for p, scores in scored.items()
+            ]
+    return rows
+
+
+def transfer_run(source: Run, targets: list[Run], decoders=("linear",)) -> list[dict]:
+    """Decode the test trials of other runs with decoders fitted on the training trials of this one.
+
+    An orthogonal map aligns the embeddings; see `alignment.align` for its two protocols. The target is
+    rotated back onto the source, which for these decoders is the same as rotating the source and fitting them
+    again. A third protocol, "affine", is the corrected one with `alignment.align_affine` in place of the
+    rotation: for embeddings that agree only up to more than a rotation.
+
+    Parameters
+    ----------
+    source : Run
+    targets : list of Run of the same method; the source may be among them
+    decoders : "linear", "kNN"
+
+    Returns
+    -------
+    list of dict, one for each decoder, target and protocol: the keys of `score_run` without split, for the
+    source, and target, target_area, target_monkey, target_date
+
+    Raises
+    ------
+    ValueError : an unknown decoder; embeddings of different dimensions; no direction in common
+    """
+    rows, train = [], source.splits["train"]
+    aligned = [{p: _align_test_embedding(t, source, p) for p in TRANSFER_PROTOCOLS} for t in targets]
+    for decoder in check_decoders(decoders):
+        fitted = _fitted_decoders(source, train, decoder)
+        fitted["affine"] = fitted["corrected"]
+        for target, embeddings in zip(targets, aligned, strict=True):
+            scored = _score(fitted, embeddings, target.splits["test"], held_out=True)
+            about = source.about | {"target": target.about["session"]}
+            about |= {f"target_{field}": target.about[field] for field in ("area", "monkey", "date")}
+            about["decoder"] = decoder
+            rows += [{**about, "protocol": p, **s, "seconds": source.seconds} for p, s in scored.items()]
+    return rows
+
+
+def _align_test_embedding(run, onto, protocol):
+    """The test trials of a run in the space of another; maps see training trials, the published one all."""
+    if protocol == "published":
+        embeddings = [np.concatenate([*r.published.values()]) for r in (onto, run)]
+        return run.published["test"] @ align(*embeddings, onto.session, run.session, protocol=protocol).T
+    there, here = ((r.corrected["train"], r.splits["train"]) for r in (onto, run))
+    if protocol == "affine":
+        matrix, offset = align_affine(here[0], there[0], here[1], there[1])
+        return run.corrected["test"] @ matrix + offset
+    return run.corrected["test"] @ align(there[0], here[0], there[1], here[1]).T
+
+
+def check_decoders(names):
+    """The names as a tuple, or a ValueError."""
+    names = as_tuple(names)
+    for name in names:
+        if name not in DECODERS:
+            raise ValueError(f"unknown decoder {name!r}; expected one of {', '.join(DECODERS)}")
+    return names
+
+
+def _fitted_decoders(run, train, name):
+    """protocol -> decoder, fitted on the training trials; one for both where the embeddings are the same."""
+    decoder, embeddings = DECODERS[name], (run.corrected["train"], run.published["train"])
+    corrected = decoder().fit(embeddings[0], train)
+    same = np.array_equal(*embeddings)
+    return {"published": corrected if same else decoder().fit(embeddings[1], train), "corrected": corrected}
+
+
+def _score(decoders, embeddings, session, held_out):
+    """protocol -> its scores, and direction over time; what is the same in both protocols is decoded once."""
+    found, last = {}, (None, None)
+    for protocol, embedding in embeddings.items():
+        decoder = decoders[protocol]
+        if decoder is not last[0] or not np.array_equal(embedding, last[1]):
+            last, decoded = (decoder, embedding), decoder.predict(embedding)
+            both = decoder.score(decoded, session, held_out=held_out)
+        found[protocol] = dict(both.get(protocol, both["corrected"]))  # an affine map is scored as corrected
+        if decoded.direction is not None:
+            over_time = accuracy_over_time(decoded.direction, session).round(4)
+            found[protocol]["direction_over_time"] = over_time.tolist()
+    return found
+
+
+def as_tuple(given):
+    """One or many, as a tuple."""
+    return (given,) if isinstance(given, (Session, str, Integral)) else tuple(given)

@@ -1,0 +1,35 @@
+"""The recorded data without anything from outside, and small NWB files made by hand."""
+
+from functools import partial
+
+import nwb_files
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def nothing_from_outside(monkeypatch, tmp_path):
+    """Neither the caller's data folder nor the user's cache changes what a test sees."""
+    monkeypatch.delenv("NERLIB_DATA", raising=False)
+    monkeypatch.setenv("NERLIB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def recorded(data_folder, nothing_from_outside, monkeypatch):
+    """The catalogue sees the recorded data, an empty cache, and no network."""
+    from companion import catalogue
+
+    monkeypatch.setenv("NERLIB_DATA", str(data_folder))
+    monkeypatch.setattr(catalogue, "GITHUB", "http://127.0.0.1:9/blobs")
+    monkeypatch.setattr(catalogue, "DANDI", "http://127.0.0.1:9/api")
+    return data_folder
+
+
+@pytest.fixture
+def write_nwb(tmp_path):
+    """A function that writes a small NWB file from plain arrays and returns its path."""
+    return partial(nwb_files.write_nwb, tmp_path / "hand.nwb")
+
+
+@pytest.fixture
+def maze():
+    return nwb_files.maze_content()

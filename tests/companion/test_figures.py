@@ -1,0 +1,91 @@
+"""Figures of comparisons show what they are given, and say when it is simulated."""
+
+import matplotlib
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+from toy import make_session
+
+from companion import comparison, figures
+from companion.paper import CONTROLS
+from nerlib.models import METHODS
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    yield
+    plt.close("all")
+
+
+def drawn(session):
+    """One figure of each kind."""
+    n = len(session.trial)
+    embedding = np.random.default_rng(0).normal(size=(n, 3))
+    embedding /= np.linalg.norm(embedding, axis=1, keepdims=True)
+    record = {
+        "session": "Toy",
+        "area": "M1",
+        "monkey": "Toy",
+        "date": "1",
+        "method": "NER",
+        "split": "train",
+        "simulated": False,
+    }
+    record |= {"protocol": "published", "decoder": "linear", **dict.fromkeys(comparison.METRICS, 0.5)}
+    table = comparison.compare([record], "book/reference/published_within_session.csv")
+    pairs = table.assign(**{"from": "A M1", "to": "B M1"})
+    return {
+        "distances": figures.distances({"a": (np.arange(9.0), np.arange(9.0))}, session),
+        "accuracy": figures.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
+        "scores": figures.scores(table, [session]),
+        "methods": figures.methods(table, [session]),
+        "gallery": figures.gallery({"a": (embedding, session), "b": (embedding[:, :2], session)}),
+        "matrices": figures.matrices(pairs[pairs["metric"] == "position_r2"], [session]),
+        "consistency": figures.consistency(pairs.assign(days=3, consistency=0.5), [session]),
+        "growth": figures.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]),
+    }
+
+
+def test_simulated_figures_say_so(monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)
+    for simulated in (True, False):
+        for name, figure in drawn(make_session(simulated=simulated)).items():
+            assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated, name
+            figure.canvas.draw()
+            plt.close(figure)
+        html = figures.show_interactive(np.zeros((640, 3)), make_session(simulated=simulated)).data
+        assert ("SIMULATED" in html) == simulated
+
+
+def test_interactive_shares_one_library_in_the_book(session, monkeypatch):
+    embedding = np.zeros((640, 3))
+    monkeypatch.setenv("NERLIB_BOOK", "1")
+    shared = figures.show_interactive(embedding, session).data
+    assert 'src="plotly.min.js"' in shared and len(shared) < 500_000
+    monkeypatch.delenv("NERLIB_BOOK")
+    assert len(figures.show_interactive(embedding, session).data) > 3_000_000
+    assert "aria-label" in shared
+
+
+def test_matrices_show_the_score_of_every_pair(session):
+    table = pd.DataFrame(
+        [["NER", a, b, s, "velocity_r2"] for a, b, s in (("A", "A", 0.9), ("A", "B", 0.4), ("A", "B", 0.6))],
+        columns=["method", "from", "to", "ours", "metric"],
+    )
+    texts = [text.get_text() for text in figures.matrices(table, [session]).axes[0].texts]
+    assert texts == ["0.90", "0.50"]  # the mean over seeds; nothing where there is no pair
+
+
+def test_growth_tells_the_slope(session):
+    legend = figures.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]).axes[0].get_legend()
+    assert "n^{2.0}" in legend.get_texts()[0].get_text()
+
+
+def test_lines_of_methods_differ_and_controls_are_grey_dashes():
+    styles = figures.line_styles(METHODS)
+    assert len({(str(s["color"]), s["linestyle"]) for s in styles.values()}) == len(METHODS)
+    assert [name for name, s in styles.items() if s["linestyle"] != "-"] == list(CONTROLS)
+    assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"

@@ -1,0 +1,79 @@
+"""The settings of the paper, and the quicker profiles."""
+
+import pytest
+
+from companion import paper
+from nerlib.models import METHODS
+
+PUBLISHED = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("NER", PUBLISHED | {"n_components": 3, "temperature": 1.0, "weights": None, "window": 1}),
+        ("CEBRA", PUBLISHED | {"n_components": 3, "label_columns": None}),
+        ("CEBRA-velocity", PUBLISHED | {"n_components": 3, "label_columns": (0, 1)}),
+        ("CEBRA-16", PUBLISHED | {"n_components": 16, "label_columns": None}),
+        ("MSE bottleneck", PUBLISHED | {"n_components": 3}),
+        ("piVAE", {"max_iter": 300, "scale_labels": False, "batch_size": 200, "learning_rate": 2.5e-4}),
+        ("UMAP", {"max_iter": None, "supervised": False, "n_components": 2, "n_neighbors": 15}),
+        ("UMAP-label", {"max_iter": None, "supervised": True, "n_components": 2}),
+        ("ridge, 10 bins", {"window": 10}),
+    ],
+)
+def test_published_settings(name, expected):
+    found = paper.make_method(name, "paper").get_params()
+    assert {key: found[key] for key in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "fast", "quick"),
+    [
+        ("NER", (2400, 128, 2e-3, 0.75), (400, 128, 3e-3, 0.75)),
+        *[
+            (f"CEBRA{kind}", (2400, 128, 2e-3, 0.75), (200, 128, 2e-3, 0.75))
+            for kind in ("", "-velocity", "-16")
+        ],
+        ("MSE bottleneck", (1600, 64, 6e-3, 0.75), (200, 64, 6e-3, 0.75)),
+        ("piVAE", (150, 200, 2.5e-4), (20, 200, 2.5e-4)),
+        ("UMAP", (100,), (30,)),
+        ("UMAP-label", (100,), (30,)),
+    ],
+)
+def test_quicker_profiles(name, fast, quick):
+    for profile, expected in (("fast", fast), ("quick", quick)):
+        found = paper.make_method(name, profile).get_params()
+        keys = [key for key in PUBLISHED if key in found]
+        assert tuple(found[key] for key in keys) == expected
+
+
+@pytest.mark.parametrize("profile", paper.PROFILES)
+@pytest.mark.parametrize("name", METHODS)
+def test_periods_are_explicit_wherever_there_are_any(name, profile):
+    found = paper.make_method(name, profile).get_params()
+    assert found.get("periods", paper.PERIODS) == (None, None, 360.0)
+    assert ("periods" in found) == (name in ("NER", *paper.CONTROLS))
+
+
+def test_methods_takes_names_and_overrides():
+    found = paper.methods(["NER", "CEBRA-velocity"], "quick", max_iter=7)
+    assert list(found) == ["NER", "CEBRA-velocity"]
+    assert [model.max_iter for model in found.values()] == [7, 7]
+    assert found["CEBRA-velocity"].label_columns == (0, 1)
+    assert list(paper.methods("NER", "quick")) == ["NER"]
+    with pytest.raises(TypeError, match="n_componets"):
+        paper.make_method("NER", "quick", n_componets=3)
+
+
+def test_rivals_are_all_others_and_quick_leaves_out_those_that_take_minutes():
+    assert set(paper.rivals("fast")) == set(paper.rivals("paper")) == set(METHODS) - {"NER"}
+    assert set(paper.rivals("fast")) - set(paper.rivals("quick")) == {"piVAE", "UMAP", "UMAP-label"}
+    assert set(paper.CONTROLS) <= set(METHODS)
+
+
+def test_unknown_method_or_profile_is_refused():
+    with pytest.raises(ValueError, match="unknown method 'NERD'; expected one of NER, CEBRA"):
+        paper.make_method("NERD", "fast")
+    with pytest.raises(ValueError, match="unknown profile 'slow'; expected one of paper, fast, quick"):
+        paper.make_method("NER", "slow")

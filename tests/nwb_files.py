@@ -1,0 +1,113 @@
+"""Small NWB files made by hand, and the smoothing of rates written as a loop."""
+
+from datetime import UTC, datetime
+
+import numpy as np
+
+
+def loop_smooth(counts, sd, half_width):
+    """The formula, one neuron after the other."""
+    kernel = [np.exp(-(k**2) / (2 * sd**2)) for k in range(-half_width, half_width + 1)]
+    kernel = np.array(kernel) / sum(kernel)
+    full = [np.convolve(column, kernel)[half_width : half_width + len(column)] for column in counts.T]
+    return np.column_stack(full)
+
+
+def write_nwb(
+    path,
+    spikes,
+    trials,
+    velocity,
+    *,
+    groups,
+    times=None,
+    unit="cm/s",
+    conversion=1.0,
+    offset=0.0,
+    observed=None,
+    maze=False,
+):
+    """Write a small NWB file from plain arrays and return its path."""
+    import pynwb
+    from pynwb.behavior import BehavioralTimeSeries
+
+    nwb = pynwb.NWBFile(
+        session_description="made by hand",
+        identifier="hand",
+        session_start_time=datetime(2016, 10, 14, tzinfo=UTC),
+        session_id="hand",
+    )
+    nwb.subject = pynwb.file.Subject(subject_id="C", species="Macaca mulatta", sex="M")
+    device = nwb.create_device(name="array")
+    names = [name for name in dict.fromkeys(groups) if name is not None]
+    for name in names:
+        group = nwb.create_electrode_group(
+            name=f"electrode_group_{name}", description="array", location=name, device=device
+        )
+        nwb.add_electrode(group=group, location=name)
+    for i, unit_times in enumerate(spikes):
+        more = {} if observed is None else {"obs_intervals": observed[i]}
+        electrodes = [] if groups[i] is None else [names.index(groups[i])]
+        nwb.add_unit(spike_times=np.asarray(unit_times, float), electrodes=electrodes, **more)
+    for column in trials:
+        if column not in ("start_time", "stop_time"):
+            nwb.add_trial_column(name=column, description=column, index=column == "target_pos")
+    for row in range(len(trials["start_time"])):
+        nwb.add_trial(**{column: values[row] for column, values in trials.items()})
+    clock = {"rate": 100.0, "starting_time": 0.0} if times is None else {"timestamps": times}
+    if velocity is not None:
+        module = nwb.create_processing_module(name="behavior", description="movement")
+        name = "hand_vel" if maze else "cursor_vel"
+        series = pynwb.TimeSeries(
+            name=name, data=velocity, unit=unit, conversion=conversion, offset=offset, **clock
+        )
+        module.add(series if maze else BehavioralTimeSeries(time_series=series, name="Velocity"))
+    with pynwb.NWBHDF5IO(str(path), "w") as io:
+        io.write(nwb)
+    return path
+
+
+def center_out_content():
+    """Six trials of 3 s, one every 4 s, 100 Hz velocity, four units in two areas."""
+    rng = np.random.default_rng(4)
+    start = 1.0 + 4.0 * np.arange(6)
+    trials = {
+        "start_time": start,
+        "stop_time": start + 3.0,
+        "go_cue_time": start + np.array([1.0, 1.213, 1.1, 1.9, 1.05, 1.3]),  # the fourth is too late
+        "target_dir": np.pi / 4 * np.array([0, 3, 7, 2, 1, -3]),
+        "result": ["R", "R", "A", "R", "R", "R"],
+    }
+    spikes = [np.sort(rng.uniform(0, 26, n)) for n in (400, 150, 20, 300)]
+    return {
+        "spikes": spikes,
+        "trials": trials,
+        "velocity": rng.normal(0, 10, (2600, 2)),
+        "groups": ["M1", "PMd", "M1", "M1"],
+    }
+
+
+def maze_content():
+    """Five MC_Maze trials of 2 s; hand velocity in mm/s, stored as m/s with a conversion, 1 kHz."""
+    rng = np.random.default_rng(5)
+    start = 0.5 + 2.5 * np.arange(5)
+    targets = [
+        [[100.0, 0.0]],
+        [[0.0, 80.0], [-70.0, 70.0], [30.0, -40.0]],
+        [[1.0, 1.0], [0.0, -90.0]],
+        [[-100.0, 0.0]],
+        [[50.0, 50.0]],
+    ]
+    trials = {
+        "start_time": start,
+        "stop_time": start + 2.0,
+        "move_onset_time": start + np.array([0.8, 0.9, 1.55, 0.06, 1.6]),  # the last is too late
+        "trial_type": [13, 37, 38, 13, 13],
+        "trial_version": [0, 2, 1, 1, 0],
+        "target_pos": targets,
+        "active_target": [0, 1, 1, 0, 0],
+    }
+    spikes = [np.sort(rng.uniform(0, 13, n)) for n in (600, 200, 90)]
+    velocity, times = rng.normal(0, 100, (13000, 2)), np.arange(13000) / 1000
+    more = {"conversion": 0.001, "unit": "m/s", "groups": ["PMd", "PMd", "M1"], "maze": True}
+    return {"spikes": spikes, "trials": trials, "velocity": velocity, "times": times, **more}
