@@ -3,9 +3,8 @@
     python book/run.py --data simulated --profile quick [-p name value] ...
 
 Everything is made in the output folder (build/<data>-<profile>): source/ holds the staged pages and executed
-chapters, source/results/ their results, and html/ the site. Only what changed is made again. A chapter must
-declare the parameters `data: str`, `profile: str` and `out: str = "results"`, and write
-results/<chapter>.json (see `companion.results.check_results`).
+chapters, source/results/ their results, html/ the site. Only what changed is made again. A chapter declares
+the parameters `data: str`, `profile: str` and `out: str = "results"`, and writes results/<chapter>.json.
 """
 
 import argparse
@@ -177,7 +176,8 @@ def prepare_kernel(output):
         "PYTHONPATH": os.pathsep.join(filter(None, [str(BOOK), os.environ.get("PYTHONPATH")])),
         "PYTHONDONTWRITEBYTECODE": "1",  # the book's folder is only read
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # else the debugger warns in every kernel
-        "PYTHONWARNINGS": "ignore:IProgress not found",  # tqdm asks for widgets, which no page can show
+        # tqdm asks for widgets, which no page can show; loky replaces workers whose memory has grown
+        "PYTHONWARNINGS": "ignore:IProgress not found,ignore:A worker stopped while some jobs",
     }
     for name in ("NERLIB_DATA", "NERLIB_CACHE"):  # relative to here, not to where the chapters run
         if os.environ.get(name):
