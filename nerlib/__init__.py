@@ -21,14 +21,14 @@ _HOME = {
     "UMAP": "models",
     "make_method": "models",
 }
-_MODULES = "alignment data decoders experiments losses metrics models plots".split()
-__all__ = [*_HOME, *_MODULES]
+_MODULES = "alignment data decoders experiments losses metrics models".split()
+__all__ = [*_HOME, *_MODULES]  # not plots, which needs the extra
 
 
 def __getattr__(name):
     if name in _HOME:
         return getattr(import_module(f"nerlib.{_HOME[name]}"), name)
-    if name in __all__:
+    if name in (*_MODULES, "plots"):
         return import_module(f"nerlib.{name}")
     raise AttributeError(f"module 'nerlib' has no attribute {name!r}")
 

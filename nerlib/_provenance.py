@@ -20,7 +20,7 @@ def source_digest(*folders: str | Path) -> str:
     for folder in map(Path, folders or (Path(nerlib.__file__).parent,)):
         for path in sorted(folder.rglob("*.py")):
             digest.update(
-                f"{path.relative_to(folder).as_posix()}\0{without_comments(path.read_text())}".encode()
+                f"{path.relative_to(folder).as_posix()}\0{without_comments(path.read_text(encoding='utf-8'))}".encode()
             )
     return digest.hexdigest()
 
@@ -33,7 +33,7 @@ def without_comments(source: str) -> str:
         if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
             if isinstance(body[0].value, ast.Constant):
                 body[0].value.value = None
-    return ast.dump(tree)
+    return ast.unparse(tree)
 
 
 def versions() -> dict[str, str]:

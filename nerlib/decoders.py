@@ -111,7 +111,11 @@ def _choose_k(embedding, session):
         velocity = np.add.reduceat(session.velocity[near], new, axis=1).cumsum(axis=1) / ks[:, None]
         votes = np.add.reduceat(one_hot[near], new, axis=1).cumsum(axis=1, dtype=np.int16)
         true = session.velocity[held]
-        errors = np.square(velocity - true[:, None]).sum(axis=0)
-        r2[fold] = (1 - errors / np.square(true - true.mean(axis=0)).sum(axis=0)).mean(axis=1)
+        errors, total = (
+            np.square(velocity - true[:, None]).sum(axis=0),
+            np.square(true - true.mean(axis=0)).sum(axis=0),
+        )
+        moves = total > 0  # a column that does not move tells nothing
+        r2[fold] = (1 - errors[:, moves] / total[moves]).sum(axis=1) / max(1, moves.sum())
         accuracy[fold] = (votes.argmax(axis=2) == codes[held, None]).mean(axis=0)
     return int(ks[r2.mean(axis=0).argmax()]), int(ks[accuracy.mean(axis=0).argmax()])

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import Memory, Parallel, delayed
+from joblib import Parallel, delayed
 from joblib import hash as content_hash
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from nerlib import runs as _runs
@@ -59,16 +58,19 @@ def run(
         each. With a cache the others are kept, and the next call does only what is missing.
     """
     jobs, decoders = _jobs(sessions, methods, seeds), _runs.check_decoders(decoders)
-    score = Memory(cache, verbose=0).cache(_scores, ignore=["job", "cache"])
-    calls = [(job, decoders, cache, _runs.job_key(job)) for job in jobs]
-    return [row for rows in _parallel(score, calls, jobs, n_jobs, verbose) for row in rows]
+    keys = [_runs.job_key(job, cache) for job in jobs]
+    calls = [
+        (("scores", key, decoders), _scores, (job, decoders, cache, key))
+        for job, key in zip(jobs, keys, strict=True)
+    ]
+    return [row for rows in _parallel(calls, jobs, cache, n_jobs, verbose) for row in rows]
 
 
 def embed(sessions, methods=("NER",), seeds=(42,), *, n_jobs=-1, cache=None, verbose=True) -> list[_runs.Run]:
     """Fit every combination of sessions, methods and seeds; parameters, order and errors as in `run`."""
     jobs = _jobs(sessions, methods, seeds)
-    calls = [(job, _runs.job_key(job)) for job in jobs]
-    fitted = _parallel(_runs.fit_function(cache), calls, jobs, n_jobs, verbose)
+    calls = [(("fit", _runs.job_key(job, cache)), _runs.fit_job, (job,)) for job in jobs]
+    fitted = _parallel(calls, jobs, cache, n_jobs, verbose)
     return [_runs.as_run(job, one) for job, one in zip(jobs, fitted, strict=True)]
 
 
@@ -98,7 +100,7 @@ def transfer(
     ------
     RuntimeError : as in `run`
     """
-    decoders = _runs.check_decoders(decoders)
+    runs, decoders = list(runs), _runs.check_decoders(decoders)
     slim = [_without_rates(run) for run in runs]
     digests = [content_hash([r.about, r.session.digest, r.corrected, r.published]) for r in runs]
     alike = [[r.about[key] for key in ("method", "seed", "settings")] for r in runs]
@@ -106,19 +108,15 @@ def transfer(
     for i, source in enumerate(runs):
         j = [j for j, r in enumerate(runs) if alike[j] == alike[i] and pairs(source.session, r.session)]
         if j:
-            key = content_hash([digests[i], [digests[k] for k in j], versions(), source_digest()])
-            calls.append((slim[i], [slim[k] for k in j], decoders, key))
+            key = ("transfer", digests[i], [digests[k] for k in j], decoders, versions(), source_digest())
+            calls.append((key, transfer_run, (slim[i], [slim[k] for k in j], decoders)))
             sources.append(_runs.Job(source.session, source.about["method"], source.about["seed"], None))
-    score = Memory(cache, verbose=0).cache(_transfers, ignore=["source", "targets"])
-    return [row for rows in _parallel(score, calls, sources, n_jobs, verbose) for row in rows]
+    return [row for rows in _parallel(calls, sources, cache, n_jobs, verbose) for row in rows]
 
 
 def _scores(job, decoders, cache, key):
-    return score_run(_runs.as_run(job, _runs.fit_function(cache)(job, key)), decoders)
-
-
-def _transfers(source, targets, decoders, key):
-    return transfer_run(source, targets, decoders)
+    fitted = _runs.cached(cache)(("fit", key), _runs.fit_job, (job,))
+    return score_run(_runs.as_run(job, fitted), decoders)
 
 
 def _without_rates(run):
@@ -139,8 +137,9 @@ def _jobs(sessions, methods, seeds):
     ]
 
 
-def _parallel(function, calls, jobs, n_jobs, verbose):
-    """The results of a cached function, in order: stored ones are read, the others computed in parallel."""
+def _parallel(calls, jobs, cache, n_jobs, verbose):
+    """The results of cached calls, in order: stored ones are read, the others computed in parallel."""
+    function = _runs.cached(cache)
     results = {i: found for i, call in enumerate(calls) if (found := _stored(function, call)) is not None}
     waiting = [i for i in range(len(calls)) if i not in results]
     failures = {}
@@ -157,11 +156,11 @@ def _parallel(function, calls, jobs, n_jobs, verbose):
     with tqdm(total=len(waiting), desc="runs", disable=not verbose) as bar:
         try:
             compute(waiting)
-        except TerminatedWorkerError:  # e.g. out of memory: one by one, to lose only the run that fails
+        except Exception:  # a killed worker, e.g. out of memory: one by one, to lose only the run that fails
             for i in [i for i in waiting if i not in results and i not in failures]:
                 try:
                     compute([i])
-                except TerminatedWorkerError:
+                except Exception:
                     failures[i] = traceback.format_exc()
     if failures:
         told = []

@@ -23,6 +23,8 @@ def accuracy_over_time(direction: np.ndarray, session: Session) -> np.ndarray:
 
     Of the trials that reach a bin: array (longest trial,), values in [0, 1].
     """
+    if session.direction is None:
+        raise ValueError(f"{session.name} has no directions to compare with; give Session direction=")
     correct = np.bincount(session.bin_in_trial, np.asarray(direction) == session.direction)
     return correct / np.bincount(session.bin_in_trial)
 

@@ -27,7 +27,7 @@ PROTOCOLS = ("published", "corrected")
 TRANSFER_PROTOCOLS = (*PROTOCOLS, "affine")
 SPLITS = ("train", "test")
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
-_NOT_SETTINGS = ("random_state", "device", "verbose", "periods")
+_NOT_SETTINGS = ("random_state", "device", "verbose")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ def fit_run(
     ValueError, TypeError : an unknown method, or what the method's ``fit`` refuses
     """
     job = make_job(session, name, method, seed)
-    return as_run(job, fit_function(cache)(job, job_key(job)))
+    return as_run(job, cached(cache)(("fit", job_key(job, cache)), fit_job, (job,)))
 
 
 class Job(NamedTuple):
@@ -97,20 +97,32 @@ def make_job(session, name, method, seed):
     return Job(session, name or (method if isinstance(method, str) else type(method).__name__), seed, model)
 
 
-def job_key(job):
-    """A digest of all that the result of a job depends on."""
-    kind = type(job.model)
-    own_source = "" if kind.__module__.startswith("nerlib.") else inspect.getsource(kind)
+def job_key(job, cache):
+    """A digest of all that the result of a job depends on; needed only for a cache."""
+    if cache is None:
+        return ""
+    kind, own_source = type(job.model), ""
+    if not kind.__module__.startswith("nerlib."):
+        try:
+            own_source = inspect.getsource(kind)
+        except (OSError, TypeError):
+            message = f"the source of {kind.__name__} was not found, so nothing can be cached; use cache=None"
+            raise ValueError(message) from None
     about = [job.session.digest, job.method, job.model, own_source, torch.cuda.is_available()]
     return content_hash([*about, versions(), source_digest()])
 
 
-def fit_function(cache):
-    """`_fit`, cached in a folder by the key of the job."""
-    return Memory(cache, verbose=0).cache(_fit, ignore=["job"])
+def cached(cache):
+    """A function (key, function, arguments) -> function(*arguments) that keeps results by key in a folder."""
+    return Memory(cache, verbose=0).cache(_call, ignore=["function", "arguments"])
 
 
-def _fit(job, key):
+# joblib drops stored results when the source of a cached function changes, so this one stays as it is.
+def _call(key, function, arguments):
+    return function(*arguments)
+
+
+def fit_job(job):
     """Fit a method; its embeddings in both protocols, and the processor time of fitting."""
     splits = dict(zip(SPLITS, job.session.split(), strict=True))
     train, model = splits["train"], job.model
@@ -125,13 +137,14 @@ def _fit(job, key):
 
 
 def as_run(job, fitted):
-    """The Run of a job and the result of `_fit`."""
+    """The Run of a job and the result of `fit_job`."""
     session, model = job.session, job.model
-    parameters = inspect.signature(type(model)).parameters
+    defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
+    defaults["periods"] = session.periods
     changed = [
         f"{name}={value!r}"
         for name, value in sorted(model.get_params(deep=False).items())
-        if name not in _NOT_SETTINGS and repr(value) != repr(parameters[name].default)
+        if name not in _NOT_SETTINGS and repr(value) != repr(defaults[name])
     ]
     about = {field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")}
     about |= {"method": job.method, "seed": job.seed, "settings": ", ".join(changed)}

@@ -60,6 +60,11 @@ class Session:
         self._check_values()
         self._check_trials()
 
+    def __setstate__(self, state):  # pickle and copy would make the arrays writable again
+        vars(self).update(state)
+        for field in self._arrays:
+            getattr(self, field).flags.writeable = False
+
     @property
     def _arrays(self):
         return [field for field in _ARRAYS if getattr(self, field) is not None]

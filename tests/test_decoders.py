@@ -1,5 +1,7 @@
 """Decoders recover what was put into the embedding, and never look at the data they are scored on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
@@ -82,6 +84,13 @@ def test_k_is_that_of_a_grid_search(session, noise):
         grid.fit(points, getattr(session, target), groups=session.trial)
         expected[target] = grid.best_params_["n_neighbors"]
     assert KNNDecoder().fit(points, session).n_neighbors_ == expected
+
+
+def test_a_column_that_does_not_move_does_not_choose_k(session):
+    still = replace(session, velocity=session.velocity * [1, 0])
+    chosen = KNNDecoder().fit(embedded(session, 0.3), still).n_neighbors_["velocity"]
+    alone = replace(session, velocity=session.velocity[:, :1])
+    assert chosen == KNNDecoder().fit(embedded(session, 0.3), alone).n_neighbors_["velocity"] > 2
 
 
 @BOTH

@@ -43,6 +43,15 @@ def test_the_best_bin_is_one_that_all_trials_reach_and_of_equals_the_middle():
     )
 
 
+def test_without_directions_there_is_no_accuracy(session):
+    free = replace(session, direction=None)
+    for call in (metrics.accuracy_over_time, metrics.peak_bin):
+        with pytest.raises(ValueError, match="Toy has no directions to compare with"):
+            call(np.zeros(640), free)
+    scores = metrics.score(free.velocity, None, free, held_out=True)
+    assert scores["corrected"] == {"velocity_r2": 1, "position_r2": 1}
+
+
 def test_the_two_protocols(session):
     rng = np.random.default_rng(0)
     velocity = 0.5 * session.velocity + 40 * rng.normal(size=session.velocity.shape)

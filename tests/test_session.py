@@ -1,5 +1,7 @@
 """Session: what it refuses, how it splits, averages and permutes."""
 
+import pickle
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -131,6 +133,8 @@ def test_arrays_are_copies_that_nobody_can_change():
         with pytest.raises(ValueError, match="read-only"):
             getattr(session, field)[0] = 5
     assert session.labels.flags.writeable  # a new array each time
+    for copy in (pickle.loads(pickle.dumps(session)), deepcopy(session)):
+        assert copy.digest == digest and not any(a.flags.writeable for a in (copy.rates, copy.trial))
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])

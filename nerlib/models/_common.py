@@ -22,6 +22,10 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     n_components: int
     learning_rate: float
+    _fitted: str  # the attribute that `fit` sets last
+
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, self._fitted)
 
     def fit_transform(self, X, y=None, trial=None) -> np.ndarray:
         """Fit, then embed the same rates; see `fit` and `transform`."""

@@ -54,6 +54,7 @@ class EncoderMethod(Method):
     n_features_in_ : int, neurons
     """
 
+    _fitted = "encoder_"
     n_components: int = 3
     _: KW_ONLY
     max_iter: int = 2400
@@ -158,7 +159,7 @@ class EncoderMethod(Method):
         -------
         float32 array (T, n_components), rows of unit length
         """
-        check_is_fitted(self, "encoder_")
+        check_is_fitted(self)
         X = self._check_rates(X)
         trial = self._check_trial(trial, len(X))
         device = next(self.encoder_.parameters()).device
@@ -190,7 +191,7 @@ class EncoderMethod(Method):
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one safetensors file, atomically; parameters are stored as JSON."""
-        check_is_fitted(self, "encoder_")
+        check_is_fitted(self)
         tensors = {f"encoder.{k}": v.cpu().contiguous() for k, v in self.encoder_.state_dict().items()}
         tensors["loss_curve"] = torch.from_numpy(self.loss_curve_)
         parameters = self.get_params()
@@ -224,7 +225,8 @@ class EncoderMethod(Method):
         if header is None or header["class"] != cls.__name__:
             found = "no model of nerlib" if header is None else f"a {header['class']}"
             raise ValueError(f"{path} holds {found}; expected a {cls.__name__}")
-        model = cls(**{**header["parameters"], "device": device})
+        given: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in header["parameters"].items()}
+        model = cls(**given | {"device": device})
         model.n_features_in_ = header["n_features_in"]
         if "feature_names_in" in header:
             model.feature_names_in_ = np.array(header["feature_names_in"], dtype=object)

@@ -52,6 +52,7 @@ class DPCA(Method):
     n_features_in_ : int, neurons
     """
 
+    _fitted = "decoders_"
     n_components: int = 3
     _: KW_ONLY
     regularizer: float | str = "auto"
@@ -96,7 +97,7 @@ class DPCA(Method):
 
     def transform(self, X, trial=None):
         """Project rates (T, N) onto the stimulus components, bin by bin: float64 array (T, n_components)."""
-        check_is_fitted(self, "decoders_")
+        check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
         return (X - self.mean_) @ self.decoders_["stimulus"]
 

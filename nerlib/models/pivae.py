@@ -47,6 +47,7 @@ class PiVAE(Method):
     n_features_in_ : int, neurons
     """
 
+    _fitted = "model_"
     n_components: int = 3
     _: KW_ONLY
     window: int = 10
@@ -109,7 +110,7 @@ class PiVAE(Method):
 
     def transform(self, X, trial=None) -> np.ndarray:
         """Embed rates (T, N) without labels: the mean of q(z|x), float32 array (T, n_components)."""
-        check_is_fitted(self, "model_")
+        check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         return self._embed(X, None, self._check_trial(trial, len(X)))
 
@@ -119,7 +120,7 @@ class PiVAE(Method):
         No test of held-out data: where the prior is far sharper than the encoder, this is nearly a function
         of the labels alone. ``kl_curve_`` tells how nearly.
         """
-        check_is_fitted(self, "model_")
+        check_is_fitted(self)
         X, labels, trial = self._check_data(X, y, trial, reset=False)
         if labels.shape[1] != len(self.label_mean_):
             given = len(self.label_mean_)

@@ -30,6 +30,7 @@ class Ridge(Method):
     n_features_in_ : int, neurons
     """
 
+    _fitted = "ridge_"
     window: int = 1
     periods: tuple | None = None
 
@@ -55,7 +56,7 @@ class Ridge(Method):
 
     def transform(self, X, trial=None) -> np.ndarray:
         """Predict the labels from rates (T, N): float array (T, columns)."""
-        check_is_fitted(self, "ridge_")
+        check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         trial = self._check_trial(trial, len(X))
         return self.ridge_.predict(self._history(X, trial)).reshape(len(X), -1)

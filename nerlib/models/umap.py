@@ -35,6 +35,7 @@ class UMAP(Method):
     n_features_in_ : int, neurons
     """
 
+    _fitted = "umap_"
     n_components: int = 2
     _: KW_ONLY
     supervised: bool = False
@@ -60,7 +61,7 @@ class UMAP(Method):
 
     def transform(self, X, trial=None) -> np.ndarray:
         """Place rates (T, N) in the fitted map, without labels: float32 array (T, n_components)."""
-        check_is_fitted(self, "umap_")
+        check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float32)
         self._check_trial(trial, len(X))
         return self.umap_.transform(X)
@@ -75,7 +76,7 @@ class UMAP(Method):
         For held-out data it is no test: its axes are unrelated to those of the fitted map, and with
         ``supervised=True`` it is given the directions that are to be decoded.
         """
-        check_is_fitted(self, "umap_")
+        check_is_fitted(self)
         if np.array_equal(np.asarray(X, np.float32), self.umap_._raw_data):
             return self.umap_.embedding_
         return self._fitted_map(X, y, trial, reset=False).embedding_
@@ -92,6 +93,11 @@ class UMAP(Method):
         else:
             X, y = validate_data(self, X, y, multi_output=True, reset=reset, dtype=np.float32)
             y = np.unique(y.reshape(len(X), -1)[:, -1], return_inverse=True)[1]
+            if y.max() >= len(X) / 2:
+                raise ValueError(
+                    f"supervised=True needs a category, such as direction, as the last label column; it has "
+                    f"{y.max() + 1} different values in {len(X)} bins"
+                )
         self._check_trial(trial, len(X))
         if not 2 <= self.n_neighbors < len(X):
             within = f"from 2 to {len(X) - 1} with {len(X)} bins"

@@ -23,6 +23,7 @@ METHODS = small(*CORE, periods=(None, None, 360.0), random_state=0)
 
 
 def check_environment():
+    exec("from nerlib import *", {})
     home = Path(nerlib.__file__)
     assert Path(sys.prefix) in home.parents, f"nerlib is imported from {home}, not from this environment"
     found = [name for name in EXTRAS if importlib.util.find_spec(name)]

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import check_is_fitted
 
 from nerlib.decoders import LinearDecoder
 from nerlib.models import METHODS, make_method
@@ -149,5 +150,6 @@ def test_training_that_diverged_leaves_no_model(name, session):
     model.set_params(learning_rate=1e38)
     with pytest.raises(ValueError, match="training diverged at"):
         model.fit(1e3 * session.rates, session.labels, session.trial)
-    with pytest.raises(NotFittedError):
-        model.transform(session.rates, session.trial)
+    for call in (check_is_fitted, lambda model: model.transform(session.rates, session.trial)):
+        with pytest.raises(NotFittedError):
+            call(model)

@@ -128,6 +128,10 @@ def test_bad_data_are_refused(data, fitted):
         fitted.transform(hole)
     with pytest.raises(ValueError, match="requires y to be passed"):
         UMAP(**QUICK, supervised=True).fit(rates)
+    with pytest.raises(
+        ValueError, match="needs a category, such as direction.*240 different values in 240 bins"
+    ):
+        UMAP(**QUICK, supervised=True).fit(rates, labels[:, :2])
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         UMAP(**QUICK, supervised=True).fit(rates, labels[:-1])
     with pytest.raises(ValueError, match="one entry per bin, shape"):
