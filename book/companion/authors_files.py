@@ -66,9 +66,7 @@ def read_trialdata_mat(path: str | Path, area: str, n_bins: int = 40, *, keep: d
     keep : dict, field -> value (or list of values) of the trials to keep; a session with a force field or
         rotation may need {"result": "R", "epoch": "BL"}
 
-    Returns
-    -------
-    Session, its trial ids are the trials' positions in the file
+    Trial ids are the trials' positions in the file.
 
     Raises
     ------

@@ -23,24 +23,19 @@ def claim(
     reason: str = "",
     seconds: float | None = None,
 ) -> dict:
-    """One row of the headline table: a claim of the paper, what was measured, and the verdict.
+    """A row for `results.write_results`: a claim of the paper, what was measured, and the verdict.
 
     Parameters
     ----------
-    text : str, the claim
+    text, metric : str, the claim and what was measured
     sessions : list of Session that it was tested on
-    metric : str
-    values : our values, one a seed
+    values : our values, one per seed
     paper : float or None (or NaN), the paper's value for the same sessions; ignored for simulated sessions
     tolerance : float, how far ours may be from the paper's, set before the run; needed with ``paper``
     at_least : float or None, what ours must reach where the paper gives no value, set before the run
     reason : str, what the verdict rests on, why ours differs from the paper's, or why the paper has none; a
         value that is reproduced needs none
     seconds : float or None, processor time of fitting
-
-    Returns
-    -------
-    dict, a row for `results.write_results`
 
     Raises
     ------

@@ -26,14 +26,11 @@ def read_maze(
     ----------
     path : path of an NWB file in the schema of DANDI 000128 (full, train)
     trial_types : int, list of int or None, values of the column ``trial_type``; None takes all
-    versions : int, list of int or None, values of ``trial_version``: 0 without barriers, 1 and 2 with
+    versions : like ``trial_types``, values of ``trial_version``: 0 without barriers, 1 and 2 with
     name : str or None, name of the session; None is the file's session_id
 
-    Returns
-    -------
-    Session, as ``read_nwb`` returns it with ``MAZE_SCHEMA``: 100 bins of 5 ms per trial. All units are taken,
-    as in the paper, since the published files do not distinguish the two arrays (the units' electrode numbers
-    begin again at 0 for the second one)
+    As ``read_nwb`` with ``MAZE_SCHEMA``: 100 bins of 5 ms per trial. All units are taken, as in the paper,
+    since the published files do not distinguish the two arrays (electrode numbers begin again at 0).
 
     Raises
     ------
