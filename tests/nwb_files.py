@@ -1,8 +1,22 @@
-"""Small NWB files made by hand, and the smoothing of rates written as a loop."""
+"""Small NWB files made by hand, the smoothing of rates written as a loop, and what the recordings hold."""
 
 from datetime import UTC, datetime
 
 import numpy as np
+
+RECORDED = {  # trials, neurons by area
+    "Chewie_20150629": (172, {"M1": 49}),
+    "Chewie_20150630": (172, {"M1": 44}),
+    "Chewie_20160929": (208, {"M1": 74, "PMd": 114}),
+    "Chewie_20161007": (168, {"M1": 70, "PMd": 137}),
+    "Mihili_20140217": (206, {"M1": 44, "PMd": 104}),
+    "Mihili_20140303": (208, {"M1": 52, "PMd": 66}),
+    "Mihili_20140304": (203, {"M1": 39, "PMd": 76}),
+    "Mihili_20140307": (216, {"M1": 26, "PMd": 66}),
+    "Han_20171201": (292, {"S1": 70}),
+    "Han_20171204": (251, {"S1": 83}),
+    "Han_20171207": (244, {"S1": 72}),
+}
 
 
 def loop_smooth(counts, sd, half_width):

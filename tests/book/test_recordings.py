@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pynwb
 import pytest
-from nwb_files import loop_smooth
+from nwb_files import RECORDED, loop_smooth
 
 from nerlib.data import DataError
 from nerlib.data.nwb import open_nwb, read_velocity
@@ -14,19 +14,6 @@ from nerlib.data.preprocess import bin_means, whole_degrees
 from recordings import make
 
 FOLDER = Path(__file__).parents[2] / "book" / "recordings"
-RECORDED = {  # trials, units by area
-    "Chewie_20150629": (172, {"M1": 49}),
-    "Chewie_20150630": (172, {"M1": 44}),
-    "Chewie_20160929": (208, {"M1": 74, "PMd": 114}),
-    "Chewie_20161007": (168, {"M1": 70, "PMd": 137}),
-    "Mihili_20140217": (206, {"M1": 44, "PMd": 104}),
-    "Mihili_20140303": (208, {"M1": 52, "PMd": 66}),
-    "Mihili_20140304": (203, {"M1": 39, "PMd": 76}),
-    "Mihili_20140307": (216, {"M1": 26, "PMd": 66}),
-    "Han_20171201": (292, {"S1": 70}),
-    "Han_20171204": (251, {"S1": 83}),
-    "Han_20171207": (244, {"S1": 72}),
-}
 
 
 def test_all_files_are_here_and_unchanged():
