@@ -11,7 +11,12 @@ from nerlib.session import Session
 
 
 def align(
-    source, target, source_session: Session, target_session: Session, *, protocol: str = "corrected"
+    source: np.ndarray,
+    target: np.ndarray,
+    source_session: Session,
+    target_session: Session,
+    *,
+    protocol: str = "corrected",
 ) -> np.ndarray:
     """The rotation or reflection that aligns the trial averages of one embedding with those of another.
 
@@ -49,7 +54,9 @@ def align(
     return candidates[np.einsum("rkij,kil,rklj->r", difference, scatter, difference).argmin()]
 
 
-def align_affine(source, target, source_session: Session, target_session: Session):
+def align_affine(
+    source: np.ndarray, target: np.ndarray, source_session: Session, target_session: Session
+) -> tuple[np.ndarray, np.ndarray]:
     """The affine map that aligns the trial averages of one embedding with those of another, by least squares.
 
     It may stretch, shear and shift as well as rotate: the most that a linear decoder could compensate. Its
@@ -89,7 +96,7 @@ def check_embedding(embedding, session):
     return embedding
 
 
-def common_averages(embeddings: Sequence, sessions: Sequence[Session]):
+def common_averages(embeddings: Sequence, sessions: Sequence[Session]) -> tuple[np.ndarray, ...]:
     """Trial averages of several embeddings (T, d), of sessions with T bins each.
 
     Returns

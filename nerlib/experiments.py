@@ -30,7 +30,7 @@ def run(
     methods: str | Iterable[str] | Mapping[str, Any] = ("NER",),
     seeds: int | Iterable[int] = (42,),
     *,
-    decoders=("linear",),
+    decoders: str | Iterable[str] = ("linear",),
     n_jobs: int = -1,
     cache: str | Path | None = None,
     verbose: bool = True,
@@ -66,7 +66,15 @@ def run(
     return [row for rows in _parallel(calls, jobs, cache, n_jobs, verbose) for row in rows]
 
 
-def embed(sessions, methods=("NER",), seeds=(42,), *, n_jobs=-1, cache=None, verbose=True) -> list[_runs.Run]:
+def embed(
+    sessions: Session | Iterable[Session],
+    methods: str | Iterable[str] | Mapping[str, Any] = ("NER",),
+    seeds: int | Iterable[int] = (42,),
+    *,
+    n_jobs: int = -1,
+    cache: str | Path | None = None,
+    verbose: bool = True,
+) -> list[_runs.Run]:
     """Fit every combination of sessions, methods and seeds; parameters, order and errors as in `run`."""
     jobs = _jobs(sessions, methods, seeds)
     calls = [(("fit", _runs.job_key(job, cache)), _runs.fit_job, (job,)) for job in jobs]
@@ -78,7 +86,7 @@ def transfer(
     runs: list[_runs.Run],
     pairs: Callable[[Session, Session], bool],
     *,
-    decoders=("linear",),
+    decoders: str | Iterable[str] = ("linear",),
     n_jobs: int = -1,
     cache: str | Path | None = None,
     verbose: bool = True,

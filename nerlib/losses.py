@@ -9,6 +9,7 @@ Evaluated directly this costs O(n³). With the columns of row i sorted by d_ik, 
 cumulative sum from the far end, so one sort and one pass per row are enough: O(n² log n).
 """
 
+from collections.abc import Sequence
 from numbers import Real
 from typing import NamedTuple
 
@@ -18,10 +19,18 @@ from torch.nn.functional import normalize
 
 from nerlib import _rank_loss_numba as kernel
 
+Columns = Sequence[float | None] | None  # one entry per label column
 _SAFE_RANGE = {torch.float32: 80.0, torch.float64: 300.0}  # exp(-range) must stay a normal number
 
 
-def ner_loss(embedding, labels, *, temperature=1.0, periods=None, weights=None) -> torch.Tensor:
+def ner_loss(
+    embedding: torch.Tensor,
+    labels: torch.Tensor | np.ndarray,
+    *,
+    temperature: float = 1.0,
+    periods: Columns = None,
+    weights: Columns = None,
+) -> torch.Tensor:
     """NER's loss, differentiable in the embedding.
 
     Parameters
@@ -54,7 +63,9 @@ def ner_loss(embedding, labels, *, temperature=1.0, periods=None, weights=None) 
     return rank_loss(embedding, sort_labels(labels, periods, weights), temperature=temperature)
 
 
-def infonce_loss(reference, positive, negative, *, temperature=1.0) -> torch.Tensor:
+def infonce_loss(
+    reference: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, *, temperature: float = 1.0
+) -> torch.Tensor:
     """CEBRA's loss: InfoNCE with cosine similarity (Schneider, Lee and Mathis, Nature 2023).
 
     L = −mean_i s(x_i, x_i⁺) + mean_i log Σ_j exp s(x_i, x_j⁻), with s the cosine divided by the temperature.
@@ -79,7 +90,7 @@ def infonce_loss(reference, positive, negative, *, temperature=1.0) -> torch.Ten
     return (uniformity - alignment).mean()
 
 
-def label_distances(labels: torch.Tensor, periods=None, weights=None) -> torch.Tensor:
+def label_distances(labels: torch.Tensor, periods: Columns = None, weights: Columns = None) -> torch.Tensor:
     """Distances (m, m) between labels (m, k): |Δ| summed over columns, the shorter way on circular ones.
 
     d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|) for the labels of the paper (section 3). ``periods`` and
@@ -106,7 +117,7 @@ class SortedLabels(NamedTuple):
     order: np.ndarray  # int32 (m, m)
     sorted_distances: np.ndarray  # float (m, m)
 
-    def distances(self):
+    def distances(self) -> torch.Tensor:
         """The distances in the original order of the labels, tensor (m, m)."""
         distances = np.empty_like(self.sorted_distances)
         np.put_along_axis(distances, self.order.astype(np.int64), self.sorted_distances, axis=1)
@@ -127,7 +138,9 @@ def sort_labels(labels: torch.Tensor, periods=None, weights=None, *, threads: in
     return SortedLabels(*kernel.sorted_label_distances(labels.detach().numpy(), periods, weights, threads))
 
 
-def rank_loss(embedding, labels, *, temperature=1.0, threads: int | None = None) -> torch.Tensor:
+def rank_loss(
+    embedding: torch.Tensor, labels, *, temperature: float = 1.0, threads: int | None = None
+) -> torch.Tensor:
     """NER's loss from labels whose distances are known already.
 
     Parameters

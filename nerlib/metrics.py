@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.metrics import r2_score
 
-from nerlib.losses import label_distances
+from nerlib.losses import Columns, label_distances
 from nerlib.session import Session
 
 
@@ -39,7 +39,14 @@ def peak_bin(direction: np.ndarray, session: Session) -> int:
     return int(best[(len(best) - 1) // 2])
 
 
-def score(velocity, direction, session: Session, *, held_out: bool, peak_bin: int | None = None) -> dict:
+def score(
+    velocity: np.ndarray,
+    direction: np.ndarray | None,
+    session: Session,
+    *,
+    held_out: bool,
+    peak_bin: int | None = None,
+) -> dict[str, dict[str, float]]:
     """Score decoded velocity, position and direction against a session.
 
     Velocity and position are scored by R², averaged over columns; direction by its accuracy over trials at
@@ -97,7 +104,9 @@ def r2_by_speed(velocity: np.ndarray, session: Session) -> dict[str, float]:
     return {name: float(r2_score(session.velocity[part], velocity[part])) for name, part in parts.items()}
 
 
-def paired_distances(embedding, labels, *, n_rows: int = 2000, seed: int = 0, periods=None):
+def paired_distances(
+    embedding: np.ndarray, labels: np.ndarray, *, n_rows: int = 2000, seed: int = 0, periods: Columns = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Distances of each bin to all others, between labels and between embeddings.
 
     Parameters
@@ -117,7 +126,7 @@ def paired_distances(embedding, labels, *, n_rows: int = 2000, seed: int = 0, pe
     return between_labels[others].reshape(len(rows), -1), embedded[others].reshape(len(rows), -1)
 
 
-def rank_agreement(embedding, labels, **options) -> np.ndarray:
+def rank_agreement(embedding: np.ndarray, labels: np.ndarray, **options) -> np.ndarray:
     """For each bin, Spearman's correlation of its distances to others between embedding and labels: (rows,).
 
     1 means that NER's aim (section 3) is met without exception, 0 is chance. Arguments of `paired_distances`.

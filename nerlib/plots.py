@@ -1,5 +1,6 @@
 """Figures of one recording: embeddings and decoded movements. Those of simulated sessions say so."""
 
+from collections.abc import Iterable
 from itertools import cycle
 
 import numpy as np
@@ -22,7 +23,7 @@ except ImportError:
 TRUE, DECODED = "0.25", "#d1495b"
 
 
-def watermark_simulated(figure: Figure, sessions) -> Figure:
+def watermark_simulated(figure: Figure, sessions: Iterable[Session]) -> Figure:
     """Write SIMULATED in a corner of a figure that shows any simulated session."""
     if any(session.simulated for session in sessions):
         figure.suptitle("SIMULATED", x=0.995, ha="right", color="#b00020", fontsize=9, weight="bold")

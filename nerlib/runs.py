@@ -5,9 +5,11 @@ This is the one place where scores are made; `nerlib.experiments` does many runs
 
 import inspect
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,7 +59,12 @@ class Run:
 
 
 def fit_run(
-    session: Session, method: Any = "NER", seed: int = 42, *, name: str | None = None, cache=None
+    session: Session,
+    method: Any = "NER",
+    seed: int = 42,
+    *,
+    name: str | None = None,
+    cache: str | Path | None = None,
 ) -> Run:
     """Split a session, fit a method on its training trials, embed both parts.
 
@@ -151,7 +158,7 @@ def as_run(job, fitted):
     return Run({"session": session.name, **about}, session, **fitted)
 
 
-def score_run(run: Run, decoders=("linear",)) -> list[dict]:
+def score_run(run: Run, decoders: str | Iterable[str] = ("linear",)) -> list[dict]:
     """Fit decoders on the training trials of a run, and score both parts.
 
     Returns
@@ -178,7 +185,7 @@ def score_run(run: Run, decoders=("linear",)) -> list[dict]:
     return rows
 
 
-def transfer_run(source: Run, targets: list[Run], decoders=("linear",)) -> list[dict]:
+def transfer_run(source: Run, targets: list[Run], decoders: str | Iterable[str] = ("linear",)) -> list[dict]:
     """Decode the test trials of other runs with decoders fitted on the training trials of this one.
 
     An orthogonal map aligns the embeddings; see `alignment.align` for its two protocols. The target is

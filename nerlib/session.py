@@ -159,7 +159,7 @@ class Session:
         digest.update(repr(about).encode())
         return digest.hexdigest()
 
-    def select(self, trials) -> "Session":
+    def select(self, trials: np.ndarray | list | slice) -> "Session":
         """The session restricted to some trials, given as positions 0 … n_trials − 1, a mask or a slice."""
         kept = np.zeros(self.n_trials, bool)
         kept[trials] = True

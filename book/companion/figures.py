@@ -4,6 +4,7 @@ Figures of simulated sessions say so; figures of one recording are in `nerlib.pl
 """
 
 import os
+from collections.abc import Collection, Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -11,21 +12,18 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from IPython.display import HTML
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from companion.comparison import METRICS
 from companion.paper import CONTROLS
 from nerlib import plots
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
+from nerlib.session import Session
 
 
-def line_styles(names):
-    """Line properties of each method: methods in colours, NER the widest, controls in grey dashes.
-
-    Returns
-    -------
-    dict, name -> colour, style and width of its matplotlib line
-    """
+def line_styles(names: Collection[str]) -> dict[str, dict]:
+    """Matplotlib line properties by name: methods in colours, NER the widest, controls in grey dashes."""
     colors, dashes = iter(sns.color_palette("colorblind", max(10, len(names)))), cycle(["--", ":", "-."])
     return {
         name: {"color": "0.4", "linestyle": next(dashes), "linewidth": 1.4}
@@ -35,12 +33,12 @@ def line_styles(names):
     }
 
 
-def accuracy(over_time, session, *, chance):
+def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
     """`nerlib.plots.accuracy` with the line of each method as in `line_styles`."""
     return plots.accuracy(over_time, session, chance=chance, styles=line_styles(over_time))
 
 
-def show_interactive(embedding, session):
+def show_interactive(embedding: np.ndarray, session: Session) -> HTML:
     """`nerlib.plots.interactive` as HTML for a notebook.
 
     In the built book (environment variable NERLIB_BOOK) the drawing library is one file beside the pages;
@@ -58,7 +56,7 @@ def show_interactive(embedding, session):
     return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
 
 
-def distances(pairs, session):
+def distances(pairs: dict, session: Session) -> Figure:
     """Distance in the embedding against distance between movements, one panel an embedding.
 
     Parameters
@@ -84,7 +82,7 @@ def distances(pairs, session):
     return watermark_simulated(figure, [session])
 
 
-def gallery(views):
+def gallery(views: dict) -> Figure:
     """Averages of each direction in several embeddings side by side, two- or three-dimensional, and the key.
 
     Parameters
@@ -109,7 +107,7 @@ def gallery(views):
     return watermark_simulated(figure, [session for _, session in views.values()])
 
 
-def methods(table, sessions):
+def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
 
     Parameters
@@ -148,7 +146,7 @@ def methods(table, sessions):
     return watermark_simulated(figure, sessions)
 
 
-def scores(table, sessions):
+def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
 
     Parameters
@@ -179,7 +177,7 @@ def scores(table, sessions):
     return watermark_simulated(figure, sessions)
 
 
-def matrices(table, sessions, *, vmin=0.0):
+def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 0.0) -> Figure:
     """Scores of every source and target as coloured squares, one panel a method (Figure 5).
 
     Parameters
@@ -217,7 +215,7 @@ def matrices(table, sessions, *, vmin=0.0):
     return watermark_simulated(figure, sessions)
 
 
-def consistency(table, sessions):
+def consistency(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Consistency of pairs of sessions: means by the days between them, and every pair; one colour a method.
 
     Parameters
@@ -244,7 +242,7 @@ def consistency(table, sessions):
     return watermark_simulated(figure, sessions)
 
 
-def growth(curves, sessions=()):
+def growth(curves: dict, sessions: Sequence[Session] = ()) -> Figure:
     """Seconds over size, both logarithmic, one line a curve and its slope in the legend.
 
     Parameters

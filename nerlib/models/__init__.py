@@ -1,5 +1,7 @@
 """The methods, one estimator a file, and the table of them."""
 
+from sklearn.base import BaseEstimator
+
 from nerlib.models.bottleneck import Bottleneck
 from nerlib.models.cebra import CEBRA
 from nerlib.models.dpca import DPCA
@@ -29,7 +31,7 @@ METHODS: dict[str, tuple] = {
 }
 
 
-def make_method(name: str, **overrides):
+def make_method(name: str, **overrides) -> BaseEstimator:
     """An unfitted estimator of the table `METHODS`; ``overrides`` are parameters of the estimator.
 
     Raises

@@ -4,6 +4,7 @@ import warnings
 from contextlib import contextmanager
 from numbers import Integral
 from threading import Lock
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self):
         return hasattr(self, self._fitted)
 
-    def fit_transform(self, X, y=None, trial=None) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, trial: Any = None) -> np.ndarray:
         """Fit, then embed the same rates; see `fit` and `transform`."""
         return self.fit(X, y, trial).transform(X, trial)
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -84,7 +84,7 @@ class EncoderMethod(Method):
         parameters : list of tensors to train together with the encoder's
         """
 
-    def fit(self, X, y, trial=None):
+    def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Train the network.
 
         Parameters
@@ -105,7 +105,7 @@ class EncoderMethod(Method):
         """
         self._check_parameters()
         X, labels, trial = self._check_data(X, y, trial)
-        vars(self).pop("encoder_", None)  # a fit that fails leaves no model behind
+        self.__dict__.pop("encoder_", None)  # a fit that fails leaves no model behind
         device = pick_device(self.device)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=2)
         with seeded(int(seeds[1])):
@@ -147,7 +147,7 @@ class EncoderMethod(Method):
                 weight.data = mean
         return losses
 
-    def transform(self, X, trial=None) -> np.ndarray:
+    def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Embed rates.
 
         Parameters
@@ -208,7 +208,7 @@ class EncoderMethod(Method):
             save_file(tensors, partial, {"nerlib": json.dumps(header, default=lambda value: value.tolist())})
 
     @classmethod
-    def load(cls, path: str | Path, device: str = "auto"):
+    def load(cls, path: str | Path, device: str = "auto") -> Self:
         """Read a model that `save` wrote.
 
         Raises

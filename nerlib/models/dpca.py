@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
@@ -55,10 +55,10 @@ class DPCA(Method):
     _fitted = "decoders_"
     n_components: int = 3
     _: KW_ONLY
-    regularizer: float | str = "auto"
+    regularizer: Any = "auto"
     random_state: Any = None
 
-    def fit(self, X, y, trial=None):
+    def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,), which are required; returns self.
 
         The last label column is the direction, constant within a trial.
@@ -95,7 +95,7 @@ class DPCA(Method):
         }
         return self
 
-    def transform(self, X, trial=None):
+    def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Project rates (T, N) onto the stimulus components, bin by bin: float64 array (T, n_components)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class PiVAE(Method):
     device: str = "auto"
     verbose: bool = False
 
-    def fit(self, X, y, trial=None):
+    def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Train on rates (T, N) >= 0, labels (T, k) or (T,), and trial ids (T,) or None; returns self.
 
         No window crosses trials; without trial ids, all bins are one uninterrupted stretch.
@@ -73,7 +73,7 @@ class PiVAE(Method):
         check_numbers(self, Real, "learning_rate")
         X, labels, trial = self._check_data(X, y, trial, ensure_min_features=max(2, self.n_components))
         check_non_negative(X, "PiVAE.fit, whose rates are counts")
-        vars(self).pop("model_", None)  # a fit that fails leaves no model behind
+        self.__dict__.pop("model_", None)  # a fit that fails leaves no model behind
         self.label_mean_, self.label_scale_ = np.zeros(labels.shape[1]), np.ones(labels.shape[1])
         if self.scale_labels:
             scale = labels.std(0)
@@ -108,13 +108,13 @@ class PiVAE(Method):
                 raise self._diverged(f"epoch {epoch}")
         return curves
 
-    def transform(self, X, trial=None) -> np.ndarray:
+    def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Embed rates (T, N) without labels: the mean of q(z|x), float32 array (T, n_components)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         return self._embed(X, None, self._check_trial(trial, len(X)))
 
-    def published_embedding(self, X, y, trial=None) -> np.ndarray:
+    def published_embedding(self, X: Any, y: Any, trial: Any = None) -> np.ndarray:
         """The published embedding: the mean of q(z|x,u) given the true labels, float32 (T, n_components).
 
         No test of held-out data: where the prior is far sharper than the encoder, this is nearly a function

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any, Self
 
 import numpy as np
 from sklearn.linear_model import RidgeCV
@@ -34,7 +35,7 @@ class Ridge(Method):
     window: int = 1
     periods: tuple | None = None
 
-    def fit(self, X, y, trial=None):
+    def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,) or None; returns self.
 
         Raises
@@ -54,7 +55,7 @@ class Ridge(Method):
         self.ridge_ = RidgeCV(np.logspace(-2, 5, 8), cv=folds).fit(self._history(X, trial), targets)
         return self
 
-    def transform(self, X, trial=None) -> np.ndarray:
+    def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Predict the labels from rates (T, N): float array (T, columns)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)

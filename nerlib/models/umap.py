@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -45,7 +45,7 @@ class UMAP(Method):
     random_state: Any = None
     verbose: bool = False
 
-    def fit(self, X, y=None, trial=None):
+    def fit(self, X: Any, y: Any = None, trial: Any = None) -> Self:
         """Fit the map on rates (T, N); returns self.
 
         Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``. Trial ids (T,) change
@@ -59,18 +59,18 @@ class UMAP(Method):
         self.umap_ = self._fitted_map(X, y, trial, reset=True)
         return self
 
-    def transform(self, X, trial=None) -> np.ndarray:
+    def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Place rates (T, N) in the fitted map, without labels: float32 array (T, n_components)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float32)
         self._check_trial(trial, len(X))
         return self.umap_.transform(X)
 
-    def fit_transform(self, X, y=None, trial=None) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, trial: Any = None) -> np.ndarray:
         """Fit the map, and return where it put the bins it was fitted on: float32 (T, n_components)."""
         return self.fit(X, y, trial).umap_.embedding_
 
-    def published_embedding(self, X, y=None, trial=None) -> np.ndarray:
+    def published_embedding(self, X: Any, y: Any = None, trial: Any = None) -> np.ndarray:
         """The published embedding (T, n_components): a map of these data alone; for those of `fit`, its map.
 
         For held-out data it is no test: its axes are unrelated to those of the fitted map, and with
