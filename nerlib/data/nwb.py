@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nerlib.data import DataError
-from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
+from nerlib.data.preprocess import EDGE, bin_means, check_smoothing, whole_degrees, window_rates
 from nerlib.session import Session
 
 REWARDED = {"result": "R"}
@@ -44,6 +44,8 @@ def read_nwb(
     bin_width: float = 0.03,
     n_bins: int = 40,
     smooth_sd: float = 0.045,
+    smoothing: str = "published",
+    counts: str | None = None,
     name: str | None = None,
 ) -> Session:
     """Read a session from an NWB file; the defaults fit DANDI 000688, ``**MAZE_SCHEMA`` fits DANDI 000128.
@@ -65,6 +67,10 @@ def read_nwb(
     keep : dict, column -> value (or list of values) of the trials to keep; {} keeps all
     bin_width, smooth_sd : float, width of the bins and s.d. of the Gaussian that smooths the counts, seconds
     n_bins : int, bins per trial
+    smoothing : "published", centered on the bin as in the paper, so that the rate of a bin holds spikes from
+        3 s.d. before to 3 s.d. after it; or "causal", the bin itself and earlier ones alone
+    counts : str or None, path of a series of whole spike counts, to be read instead of spike times: one
+        column a unit of the area, one row a bin, the timestamps where bins start
     name : str or None, name of the session; None is the file's session_id
 
     Returns
@@ -82,18 +88,22 @@ def read_nwb(
     """
     if direction_unit not in ("radians", "degrees", "position"):
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
+    check_smoothing(smoothing)
     with open_nwb(path) as nwb:
-        spikes, first, start, stop, problems = _trial_windows(nwb, area, align, before, n_bins, bin_width)
+        unasked = ~trials_where(nwb, keep)
+        spikes, observed = read_units(nwb, area) if counts is None else read_counts(nwb, counts, bin_width)
+        first, start, stop, problems = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
         times, values = read_velocity(nwb, velocity, velocity_unit)
         moved = bin_means(times, values, np.nan_to_num(first), n_bins, bin_width)
         moved = moved.reshape(-1, n_bins, values.shape[1])
-        problems = {f"not selected by {keep}": ~trials_where(nwb, keep), **problems}
+        problems = {f"not selected by {keep}": unasked, **problems}
         degrees = None if direction is None else _directions(nwb, direction, direction_unit, active_target)
         if degrees is not None:
             problems[f"without {direction}"] = np.isnan(degrees)
         problems[f"without {velocity}, or NaN, in some bin"] = np.isnan(moved).any(axis=(1, 2))
         kept = _select_trials(Path(path).name, problems)
-        rates = window_rates(spikes, first[kept], start[kept], stop[kept], n_bins, bin_width, smooth_sd)
+        windows = (first[kept], start[kept], stop[kept], n_bins, bin_width)
+        rates = window_rates(spikes, *windows, smooth_sd, smoothing)
         return Session(
             rates=rates,
             velocity=moved[kept].reshape(len(rates), -1),
@@ -125,7 +135,8 @@ def read_nwb_rates(
     (array (T, N) in spikes/bin, int array (T,): row number in the trials table), ``n_bins`` bins per trial
     """
     with open_nwb(path) as nwb:
-        spikes, first, start, stop, problems = _trial_windows(nwb, area, align, before, n_bins, bin_width)
+        spikes, observed = read_units(nwb, area)
+        first, start, stop, problems = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
         kept = _select_trials(Path(path).name, problems, least=1)
         rates = window_rates(spikes, first[kept], start[kept], stop[kept], n_bins, bin_width, smooth_sd)
         return rates, np.repeat(kept, n_bins)
@@ -185,17 +196,16 @@ def trials_where(nwb, keep: dict) -> np.ndarray:
     return chosen
 
 
-def _trial_windows(nwb, area, align, before, n_bins, bin_width):
-    """Spikes of an area; each trial's window start, start and stop; the reasons why windows do not fit."""
+def _trial_windows(nwb, observed, align, before, n_bins, bin_width):
+    """Each trial's window start, start and stop; and the reasons why windows do not fit."""
     start, stop, event = (trial_column(nwb, column) for column in ("start_time", "stop_time", align))
     first, last = event - before, event - before + n_bins * bin_width
-    spikes, observed = read_units(nwb, area)
     problems = {
         f"without {align}": np.isnan(first),
         f"too short for {n_bins} bins of {bin_width:g} s": (first < start - EDGE) | (last > stop + EDGE),
         "outside obs_intervals of some unit": ~observed(first, last),
     }
-    return spikes, first, start, stop, problems
+    return first, start, stop, problems
 
 
 def _select_trials(file, problems, least=2):
@@ -268,8 +278,40 @@ def _unit_labels(units):
     return [" ".join(dict.fromkeys(map(str, table.iloc[0]))) if len(table) else "" for table in tables]
 
 
+def read_counts(nwb, where: str, bin_width: float) -> tuple[list[np.ndarray], Callable]:
+    """As `read_units`, from whole counts per bin: the spikes of a bin are placed in its middle."""
+    series = _series(nwb, where)
+    times = _times(series)
+    counts = series.data[:].reshape(len(times), -1)
+    width = np.diff(times).min(initial=np.inf)
+    if abs(width - bin_width) > EDGE:
+        raise DataError(f"{where} has bins of {width:g} s; pass bin_width={width:g}, got {bin_width:g}")
+    if counts.dtype.kind not in "iu":
+        raise DataError(f"{where} must hold whole counts, got {counts.dtype}")
+    middles = times + width / 2
+    return [middles.repeat(column) for column in counts.T], lambda first, last: np.ones(len(first), bool)
+
+
 def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
+    node = _series(nwb, where)
+    unit = unit or node.unit
+    length, _, per = unit.replace(" ", "").partition("/")
+    if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
+        raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
+    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
+    return _times(node), (values * node.conversion + node.offset) * MM_PER[length]
+
+
+def _times(series):
+    """The time of each sample of a series, array (n,) in s."""
+    if series.timestamps is not None:
+        return np.asarray(series.timestamps[:])
+    return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
+
+
+def _series(nwb, where):
+    """The time series at a path from the processing module (or "acquisition") down."""
     node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
     for part in where.split("/"):
         if part not in there:
@@ -279,12 +321,4 @@ def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray,
         there = dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
     if not hasattr(node, "conversion") or len(node.data.shape) not in (1, 2):
         raise DataError(f"{where} must be a time series of one column or more, got {node}")
-    unit = unit or node.unit
-    length, _, per = unit.replace(" ", "").partition("/")
-    if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
-        raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
-    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
-    values = (values * node.conversion + node.offset) * MM_PER[length]
-    if node.timestamps is not None:
-        return np.asarray(node.timestamps[:]), values
-    return (node.starting_time or 0.0) + np.arange(len(values)) / node.rate, values
+    return node

@@ -72,23 +72,37 @@ def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, b
     edges, _, enclosing = _edges(starts, n_bins, bin_width)
     bad = ~np.isfinite(values).all(axis=1)
     columns = np.column_stack([np.where(bad[:, None], 0, values), bad])
-    sums = np.vstack([np.zeros(columns.shape[1]), np.cumsum(columns, axis=0)])
     at = np.searchsorted(times, edges)
-    total, count = np.diff(sums[at], axis=0)[enclosing], np.diff(at)[enclosing]
+    sums = np.add.reduceat(np.vstack([columns, np.zeros(columns.shape[1])]), at)  # exact for single samples
+    total, count = sums[:-1][enclosing], np.diff(at)[enclosing]
     usable = (count > 0) & (total[:, -1] == 0)
     return np.where(usable[:, None], total[:, :-1] / np.maximum(count, 1)[:, None], np.nan)
 
 
-def kernel(sd: float) -> Array:
-    """Gaussian kernel that sums to 1 and reaches 3 s.d. (rounded down) to either side; s.d. in bins."""
+def check_smoothing(smoothing: str) -> None:
+    """A ValueError unless it is "published" or "causal"."""
+    if smoothing not in ("published", "causal"):
+        raise ValueError(f'smoothing must be "published" or "causal", got {smoothing!r}')
+
+
+def kernel(sd: float, smoothing: str = "published") -> Array:
+    """Gaussian kernel that sums to 1 and reaches 3 s.d. (rounded down); s.d. in bins.
+
+    "published": to either side; "causal": to the past alone, with weight 0 on bins that are still to come.
+    """
+    check_smoothing(smoothing)
     if sd < 0:
         raise ValueError(f"sd must not be negative, got {sd}")
     reach = int(3 * sd)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sd) ** 2) if reach else np.ones(1)
+    if smoothing == "causal":
+        weights[:reach] = 0  # convolution reverses the order: the first weights are for later bins
     return weights / weights.sum()
 
 
-def smooth(counts: Array, sd: float = 1.5, lengths: Array | None = None) -> Array:
+def smooth(
+    counts: Array, sd: float = 1.5, lengths: Array | None = None, smoothing: str = "published"
+) -> Array:
     """Smooth each neuron within each trial, with zeros beyond the trial's ends.
 
     Parameters
@@ -97,6 +111,7 @@ def smooth(counts: Array, sd: float = 1.5, lengths: Array | None = None) -> Arra
     sd : float, s.d. of the Gaussian in bins: 1.5 for 45 ms and 30 ms bins (9 weights, as in the paper), 10
         for MC_Maze (61 weights); 0 is none
     lengths : int array (n_trials,) or None, bins of each trial, adding up to T; None is one trial
+    smoothing : "published" or "causal", as in ``kernel``
 
     Returns
     -------
@@ -104,11 +119,11 @@ def smooth(counts: Array, sd: float = 1.5, lengths: Array | None = None) -> Arra
 
     Raises
     ------
-    ValueError : lengths do not add up to T, or sd is negative
+    ValueError : lengths do not add up to T, sd is negative, or another smoothing
     """
     from scipy.ndimage import convolve1d
 
-    counts, weights = np.asarray(counts, float), kernel(sd)
+    counts, weights = np.asarray(counts, float), kernel(sd, smoothing)
     lengths = np.array([len(counts)]) if lengths is None else np.asarray(lengths)
     if lengths.sum() != len(counts):
         raise ValueError(f"lengths add up to {lengths.sum()} bins, counts have {len(counts)}")
@@ -127,6 +142,7 @@ def window_rates(
     n_bins: int,
     bin_width: float,
     smooth_sd: float,
+    smoothing: str = "published",
 ) -> Array:
     """Smoothed counts in one window per trial: the whole trial is binned and smoothed, then cut.
 
@@ -139,6 +155,7 @@ def window_rates(
     first, start, stop : arrays (n_trials,), seconds: where the window begins, the trial begins and ends
     n_bins : int, bins of each window; it must lie within the trial
     bin_width, smooth_sd : float, seconds
+    smoothing : "published" or "causal", as in ``kernel``
 
     Returns
     -------
@@ -149,7 +166,7 @@ def window_rates(
     after = np.clip(np.floor((stop - first + EDGE) / bin_width) - n_bins, 0, reach).astype(int)
     lengths = before + n_bins + after
     counts = bin_spikes(spike_times, first - before * bin_width, lengths, bin_width)
-    rates = smooth(counts, smooth_sd / bin_width, lengths)
+    rates = smooth(counts, smooth_sd / bin_width, lengths, smoothing)
     first_rows = np.cumsum(lengths) - lengths + before
     return rates[(first_rows[:, None] + np.arange(n_bins)).ravel()]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerlib.data.nwb import MAZE_SCHEMA
-from nerlib.data.preprocess import bin_means, whole_degrees, window_rates
+from nerlib.data.preprocess import bin_means, check_smoothing, whole_degrees, window_rates
 from nerlib.session import Session
 
 N_NEURONS = {"M1": 65, "PMd": 90, "S1": 60}
@@ -36,7 +36,7 @@ def simulate_session(seed: int = 0, area: str = "M1", **options) -> Session:
 
 def simulate_recording(
     seed: int = 0, area: str = "M1", *, day: int = 0, n_trials: int = 170, n_neurons: int | None = None,
-    task: str = "center_out",
+    task: str = "center_out", smoothing: str = "published",
 ) -> Simulation:  # fmt: skip
     """Simulate a recording.
 
@@ -48,6 +48,7 @@ def simulate_recording(
     n_trials : int >= 2, rewarded trials; in "center_out" about one in twenty more is a failure, left out
     n_neurons : int or None; None is 65 for M1, 90 for PMd, 60 for S1
     task : "center_out", or "maze" for straight and curved reaches, binned as MC_Maze is
+    smoothing : "published" or "causal", as in ``read_nwb``
 
     Returns
     -------
@@ -62,6 +63,7 @@ def simulate_recording(
         raise ValueError(f"area must be M1, PMd or S1, got {area!r}")
     if task not in ("center_out", "maze"):
         raise ValueError(f'task must be "center_out" or "maze", got {task!r}')
+    check_smoothing(smoothing)
     n_neurons = N_NEURONS[area] if n_neurons is None else n_neurons
     if n_trials < 2 or n_neurons < 1 or day < 0:
         raise ValueError(f"need n_trials >= 2, n_neurons >= 1, day >= 0; got {n_trials}, {n_neurons}, {day}")
@@ -83,7 +85,7 @@ def simulate_recording(
     start, stop = trials["start_time"][kept], trials["stop_time"][kept]
     direction = whole_degrees(np.degrees(np.arctan2(*targets[kept].T[::-1])))
     session = Session(
-        rates=window_rates(spikes, first, start, stop, n_bins, width, smooth_sd),
+        rates=window_rates(spikes, first, start, stop, n_bins, width, smooth_sd, smoothing),
         velocity=bin_means(times, 10 * velocity, first, n_bins, width),
         direction=np.repeat(direction, n_bins),
         trial=np.repeat(kept, n_bins),

