@@ -1,16 +1,20 @@
 """Decoders of velocity, position and direction from an embedding (Methods page, *Decoding*)."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
+import numba
 import numpy as np
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold
-from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor, NearestNeighbors
+from sklearn.neighbors import NearestNeighbors
 
 from nerlib import metrics
 from nerlib.alignment import check_embedding
 from nerlib.session import Session
+
+_ROWS = 64  # queries at once: their distances stay in the cache of a core
 
 
 class Decoded(NamedTuple):
@@ -20,12 +24,16 @@ class Decoded(NamedTuple):
     direction: np.ndarray | None
 
 
-class _Decoder:
-    """Fit, predict and score; a kind of decoder says how velocity and direction are fitted."""
+class _Decoder(ABC):
+    """Fit, predict and score; a kind of decoder says how velocity and direction are fitted and predicted."""
 
-    def _estimators(self, embedding, session):
-        """Unfitted estimators of velocity and of direction."""
-        raise TypeError(f"{type(self).__name__} is no decoder; use LinearDecoder or KNNDecoder")
+    @abstractmethod
+    def _fit(self, embedding, session):
+        """Fit on a checked embedding."""
+
+    @abstractmethod
+    def predict(self, embedding: np.ndarray) -> Decoded:
+        """Decode movements from an embedding (T, d)."""
 
     def fit(self, embedding: np.ndarray, session: Session):
         """Fit on training bins; returns self.
@@ -41,20 +49,11 @@ class _Decoder:
         ValueError : lengths that disagree, or NaN
         """
         embedding = check_embedding(embedding, session)
-        velocity, direction = self._estimators(embedding, session)
-        self._velocity = velocity.fit(embedding, session.velocity)
-        self._direction = self.peak_bin_ = None
+        self._fit(embedding, session)
+        self.peak_bin_ = None
         if session.direction is not None:
-            if len(np.unique(session.direction)) == 1:
-                direction = DummyClassifier()
-            self._direction = direction.fit(embedding, session.direction)
             self.peak_bin_ = metrics.peak_bin(self.predict(embedding).direction, session)
         return self
-
-    def predict(self, embedding: np.ndarray) -> Decoded:
-        """Decode movements from an embedding (T, d)."""
-        direction = None if self._direction is None else self._direction.predict(embedding)
-        return Decoded(self._velocity.predict(embedding), direction)
 
     def score(self, embedding: np.ndarray | Decoded, session: Session, *, held_out: bool) -> dict:
         """Score the decoded movements of a session in both protocols; see `metrics.score`.
@@ -74,8 +73,18 @@ class LinearDecoder(_Decoder):
     scale is, and its tolerance: rounding can flip a bin near a class boundary, and with it the peak bin.
     """
 
-    def _estimators(self, embedding, session):
-        return LinearRegression(), LogisticRegression(max_iter=1000)
+    def _fit(self, embedding, session):
+        self._velocity = LinearRegression().fit(embedding, session.velocity)
+        self._direction = None
+        if session.direction is not None:
+            one = (session.direction == session.direction[0]).all()
+            direction = DummyClassifier() if one else LogisticRegression(max_iter=1000)
+            self._direction = direction.fit(embedding, session.direction)
+
+    def predict(self, embedding: np.ndarray) -> Decoded:
+        """Decode movements from an embedding (T, d)."""
+        direction = None if self._direction is None else self._direction.predict(embedding)
+        return Decoded(self._velocity.predict(embedding), direction)
 
 
 class KNNDecoder(_Decoder):
@@ -84,16 +93,29 @@ class KNNDecoder(_Decoder):
     ``n_neighbors_`` is a dict, the chosen k for "velocity" and for "direction".
     """
 
-    def _estimators(self, embedding, session):
+    def _fit(self, embedding, session):
         k_velocity, k_direction = _choose_k(embedding, session)
         self.n_neighbors_ = {"velocity": k_velocity, "direction": k_direction}
-        return KNeighborsRegressor(k_velocity), KNeighborsClassifier(k_direction)
+        self._search = NearestNeighbors(n_neighbors=max(k_velocity, k_direction)).fit(embedding)
+        self._velocities, self._directions = session.velocity, None
+        if session.direction is not None:
+            self._directions, codes = np.unique(session.direction, return_inverse=True)
+            self._one_hot = np.eye(len(self._directions), dtype=np.int16)[codes]
+
+    def predict(self, embedding: np.ndarray) -> Decoded:
+        """The mean velocity of neighbors, and their most frequent direction (of equals, the smallest)."""
+        near = self._search.kneighbors(embedding, return_distance=False)  # one search for both
+        velocity = self._velocities[near[:, : self.n_neighbors_["velocity"]]].mean(axis=1)
+        if self._directions is None:
+            return Decoded(velocity, None)
+        votes = self._one_hot[near[:, : self.n_neighbors_["direction"]]].sum(axis=1)
+        return Decoded(velocity, self._directions[votes.argmax(axis=1)])
 
 
 def _choose_k(embedding, session):
     """The k with the best mean R² of velocity, and that with the best mean accuracy of direction, over folds.
 
-    A grid search over k, many times faster: one search for neighbours serves all k and both targets.
+    A grid search over k, many times faster: one sort of distances serves all k and both targets.
     """
     if session.n_trials < 2:
         raise ValueError(f"{session.name} has 1 trial; choosing k over whole trials needs at least two")
@@ -102,20 +124,51 @@ def _choose_k(embedding, session):
     ks = ks[ks <= min(len(train) for train, _ in folds)]
     directions = np.zeros(len(embedding)) if session.direction is None else session.direction
     codes = np.unique(directions, return_inverse=True)[1]
-    one_hot = np.eye(codes.max() + 1, dtype=np.int16)[codes]
-    new = np.r_[0, ks[:-1]]  # where the neighbours begin that each k adds to the one before
+    embedding, velocity = embedding.astype(np.float64), session.velocity.astype(np.float64)
     r2, accuracy = np.zeros((2, len(folds), len(ks)))
     for fold, (train, held) in enumerate(folds):
-        search = NearestNeighbors(n_neighbors=ks[-1]).fit(embedding[train])
-        near = train[search.kneighbors(embedding[held], return_distance=False)]
-        velocity = np.add.reduceat(session.velocity[near], new, axis=1).cumsum(axis=1) / ks[:, None]
-        votes = np.add.reduceat(one_hot[near], new, axis=1).cumsum(axis=1, dtype=np.int16)
-        true = session.velocity[held]
-        errors, total = (
-            np.square(velocity - true[:, None]).sum(axis=0),
-            np.square(true - true.mean(axis=0)).sum(axis=0),
-        )
+        near = _nearest(embedding[train], embedding[held], ks[-1])
+        true = velocity[held]
+        errors, accuracy[fold] = _errors_by_k(near, velocity[train], codes[train], true, codes[held], ks)
+        total = np.square(true - true.mean(axis=0)).sum(axis=0)
         moves = total > 0  # a column that does not move tells nothing
         r2[fold] = (1 - errors[:, moves] / total[moves]).sum(axis=1) / max(1, moves.sum())
-        accuracy[fold] = (votes.argmax(axis=2) == codes[held, None]).mean(axis=0)
     return int(ks[r2.mean(axis=0).argmax()]), int(ks[accuracy.mean(axis=0).argmax()])
+
+
+def _nearest(points, queries, k):
+    """The indices (n, k) of the nearest points, the nearest first; ties by index.
+
+    The bits of a squared distance, which is not negative, sort as an integer does. With the index in the
+    lower half of a 64-bit word, a plain partition and sort find the neighbors, faster than an argsort.
+    """
+    indices, norms = np.arange(len(points), dtype=np.uint64), np.square(points).sum(axis=1)
+    near = np.empty((len(queries), k), np.int64)
+    for start in range(0, len(queries), _ROWS):
+        rows = queries[start : start + _ROWS]
+        squared = norms - 2 * rows @ points.T + np.square(rows).sum(axis=1, keepdims=True)
+        words = squared.clip(0).astype(np.float32).view(np.uint32).astype(np.uint64)
+        words = np.partition((words << np.uint64(32)) | indices, k - 1, axis=1)[:, :k]
+        words.sort(axis=1)
+        near[start : start + _ROWS] = words & np.uint64(0xFFFFFFFF)
+    return near
+
+
+@numba.njit(nogil=True, cache=True)
+def _errors_by_k(near, velocity, codes, true, true_codes, ks):
+    """Squared errors of velocity (len(ks), d) and shares of right directions (len(ks),), for ascending ks.
+
+    ``near`` (n, m) holds the indices of ``velocity`` (m, d) and ``codes`` (m,), the nearest first, for each
+    of the n bins of ``true`` and ``true_codes``.
+    """
+    errors, right = np.zeros((len(ks), velocity.shape[1])), np.zeros(len(ks))
+    for i in range(len(near)):
+        total, votes, done = np.zeros(velocity.shape[1]), np.zeros(codes.max() + 1), 0
+        for place, k in enumerate(ks):
+            for j in near[i, done:k]:
+                total += velocity[j]
+                votes[codes[j]] += 1
+            done = k
+            errors[place] += (total / k - true[i]) ** 2
+            right[place] += votes.argmax() == true_codes[i]
+    return errors, right / len(near)

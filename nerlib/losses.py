@@ -84,7 +84,11 @@ def infonce_loss(
         raise ValueError(f"expected reference and positive (B, d) and negative (M, d); got {shapes}")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    reference, positive, negative = (normalize(x) for x in (reference, positive, negative))
+    return infonce_of_units(normalize(reference), normalize(positive), normalize(negative), temperature)
+
+
+def infonce_of_units(reference, positive, negative, temperature):
+    """`infonce_loss` of rows that have unit length already, as an encoder's do."""
     alignment = (reference * positive).sum(dim=1) / temperature
     uniformity = (reference @ negative.T / temperature).logsumexp(dim=1)
     return (uniformity - alignment).mean()

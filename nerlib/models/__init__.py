@@ -11,15 +11,15 @@ from nerlib.models.pivae import PiVAE
 from nerlib.models.ridge import Ridge
 from nerlib.models.umap import UMAP
 
-# name -> estimator and the parameters that differ from its defaults. The defaults of the methods with NER's
-# network were chosen on validation trials (benchmarks/validation.py); NER and CEBRA have the same, so the two
-# differ in the loss alone. "CEBRA" gets all label columns, as in the published runs; "CEBRA-velocity" gets
-# velocity alone, with which it does far better; "CEBRA-16" has 16 dimensions, for a kNN decoder.
+# name -> estimator and the parameters that differ from its defaults. Steps and rates of the methods with
+# NER's network were chosen on validation trials (benchmarks/validation.py). "CEBRA" gets all label columns,
+# as in the published runs; "CEBRA-velocity" gets velocity alone, with which it does far better; "CEBRA-16"
+# has 16 dimensions, for a kNN decoder.
 METHODS: dict[str, tuple] = {
     "NER": (NER, {}),
     "CEBRA": (CEBRA, {}),
     "CEBRA-velocity": (CEBRA, {"label_columns": (0, 1)}),
-    "CEBRA-16": (CEBRA, {"n_components": 16}),
+    "CEBRA-16": (CEBRA, {"n_components": 16, "max_iter": 1200, "learning_rate": 6e-3}),
     "piVAE": (PiVAE, {}),
     "UMAP": (UMAP, {}),
     "UMAP-label": (UMAP, {"supervised": True}),

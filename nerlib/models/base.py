@@ -184,10 +184,13 @@ class EncoderMethod(Method):
 
     def _gatherer(self, rates, trial):
         """Callable: bins (B,) -> network inputs (B, window × N)."""
-        if self.window == 1:
-            return lambda bins: rates[torch.as_tensor(bins, device=rates.device)]
         windows = history(trial, len(rates), self.window)
-        return lambda bins: rates[torch.as_tensor(windows(bins), device=rates.device)].flatten(1)
+
+        def gather(bins):
+            seen = bins if self.window == 1 else windows(bins).ravel()
+            return rates.index_select(0, torch.as_tensor(seen, device=rates.device)).view(len(bins), -1)
+
+        return gather
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one safetensors file, atomically; parameters are stored as JSON."""

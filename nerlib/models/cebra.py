@@ -5,7 +5,7 @@ from numbers import Real
 
 import numpy as np
 
-from nerlib.losses import infonce_loss
+from nerlib.losses import infonce_of_units
 from nerlib.models._common import check_numbers, select_columns
 from nerlib.models.base import EncoderMethod
 from nerlib.sampling import pairs
@@ -42,7 +42,7 @@ class CEBRA(EncoderMethod):
         )
 
         def loss(embedding, _):
-            return infonce_loss(*embedding.chunk(3), temperature=self.temperature)
+            return infonce_of_units(*embedding.chunk(3), self.temperature)
 
         return batches, loss, []
 

@@ -28,6 +28,8 @@ class NER(EncoderMethod):
         verbose, and the attributes : as in `EncoderMethod`
     """
 
+    max_iter: int = 1200
+    learning_rate: float = 4e-3
     temperature: float = 1.0
     periods: tuple | None = None
     weights: tuple | None = None

@@ -1,14 +1,17 @@
 """UMAP (McInnes, Healy & Melville, 2018) of the rates, with or without the direction as a label."""
 
+import warnings
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.models._common import Method, check_numbers
 
+_EXACT = 20_000  # bins up to which neighbors are exact; umap-learn searches approximately beyond
 _PASSED_ON = ("n_components", "n_neighbors", "min_dist", "random_state", "verbose")
 
 
@@ -107,10 +110,29 @@ class UMAP(Method):
         except ImportError:
             raise ImportError("UMAP needs umap-learn: pip install 'nerlib[umap]'") from None
         settings = {name: getattr(self, name) for name in _PASSED_ON}
-        return umap.UMAP(n_epochs=self.max_iter, n_jobs=1, **settings).fit(X, y)
+        if len(X) <= _EXACT:
+            search = _ExactSearch(n_neighbors=self.n_neighbors).fit(X)
+            settings["precomputed_knn"] = (*search.query(X), search)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # it is no index of pynndescent's
+            return umap.UMAP(n_epochs=self.max_iter, n_jobs=1, **settings).fit(X, y)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = self.supervised
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+class _ExactSearch(NearestNeighbors):
+    """Exact neighbors, asked for as umap-learn asks pynndescent's index.
+
+    That index would be compiled in every process, for half a minute; and below 4096 bins umap-learn would
+    compute distances pair by pair in Python.
+    """
+
+    _angular_trees = False
+
+    def query(self, rates, n_neighbors=None, epsilon=None):
+        distances, indices = self.kneighbors(rates, n_neighbors)
+        return indices, distances.astype(np.float32)

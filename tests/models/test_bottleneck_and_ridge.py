@@ -42,7 +42,7 @@ def test_the_penalty_is_chosen_on_trials_that_the_ridge_has_not_seen():
     rates = np.abs(rng.normal(size=(40, 30)))[trial] + 0.01 * rng.random((640, 30))
     labels = rng.normal(size=(40, 2))[trial]
     model = Ridge().fit(rates, labels, trial)
-    assert model.ridge_.alpha_ >= 1e3 > RidgeCV(np.logspace(-2, 5, 8)).fit(rates, labels).alpha_
+    assert model.ridge_.alpha >= 1e3 > RidgeCV(np.logspace(-2, 5, 8)).fit(rates, labels).alpha_
 
 
 def test_bottleneck_is_trained_on_the_columns_it_is_given(session):

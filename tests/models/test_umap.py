@@ -9,6 +9,7 @@ import pytest
 import umap
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import NearestNeighbors
 
 from nerlib.models.umap import UMAP
 
@@ -29,9 +30,28 @@ def fitted(data):
     return UMAP(**QUICK).fit(data[0][:180])
 
 
+class Neighbours:
+    """Exact neighbours of some bins, in the place of umap-learn's approximate search."""
+
+    _angular_trees = False
+
+    def __init__(self, rates):
+        self.search = NearestNeighbors(n_neighbors=10).fit(rates)
+
+    def query(self, rates, k=10, epsilon=None):
+        distances, indices = self.search.kneighbors(rates, k)
+        return indices, np.float32(distances)
+
+
 def _direct(rates, categories=None):
+    """umap-learn itself, given exact neighbours."""
+    rates = np.float32(rates)
+    index = Neighbours(rates)
     settings = {"n_components": 2, "min_dist": 0.1, "n_neighbors": 10, "n_epochs": 20}
-    return umap.UMAP(**settings, random_state=0, n_jobs=1).fit(np.float32(rates), categories)
+    settings["precomputed_knn"] = (*index.query(rates), index)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return umap.UMAP(**settings, random_state=0, n_jobs=1).fit(rates, categories)
 
 
 def test_is_umap_learn(data, fitted):
@@ -40,6 +60,25 @@ def test_is_umap_learn(data, fitted):
     assert np.array_equal(fitted.umap_.embedding_, direct.embedding_)
     assert np.array_equal(fitted.transform(rates[180:]), direct.transform(np.float32(rates[180:])))
     assert np.array_equal(UMAP(**QUICK).fit_transform(rates[:180]), direct.embedding_)
+
+
+def test_neighbours_are_the_nearest(data, fitted):
+    """Of all bins, the bin itself among them; so are those of bins that are embedded later."""
+    rates = np.random.default_rng(1).normal(size=(180, 12))
+    known = UMAP(**QUICK).fit(rates[:120]).umap_
+    for indices, bins in ((known._knn_indices, rates[:120]), (known._knn_search_index, rates[120:])):
+        found = indices if isinstance(indices, np.ndarray) else indices.query(bins, 10)[0]
+        distances = np.linalg.norm(bins[:, None] - rates[:120], axis=2)
+        np.testing.assert_array_equal(found, distances.argsort(axis=1)[:, :10])
+
+
+def test_many_bins_are_left_to_the_approximate_search(data, monkeypatch):
+    monkeypatch.setattr("nerlib.models.umap._EXACT", 100)
+    rates, _ = data
+    ours = UMAP(**QUICK).fit(rates)
+    direct = umap.UMAP(n_neighbors=10, n_epochs=20, random_state=0, n_jobs=1).fit(np.float32(rates))
+    assert np.array_equal(ours.umap_.embedding_, direct.embedding_)
+    assert np.array_equal(ours.transform(rates[:9] + 1), direct.transform(np.float32(rates[:9] + 1)))
 
 
 def test_labels_are_the_direction_as_a_category(data, fitted):
