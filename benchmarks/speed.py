@@ -31,7 +31,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 import nerlib
 from companion import paper
 from companion.catalogue import open_sessions
-from companion.results import device, write_json
+from companion.results import code, commit, device, write_json
 from nerlib import experiments, losses
 from nerlib._provenance import versions
 
@@ -358,7 +358,8 @@ def main():
     for name in given.only:
         rows += in_a_fresh_process(measured, name)
     used = versions() | {"cebra": version("cebra")}
-    content = {"device": device(), "versions": used, "date": today, "rows": rows}
+    origin = {"device": device(), "versions": used, "code": code(), "commit": commit(), "date": today}
+    content = origin | {"rows": rows}
     print(content["device"])
     if given.write:
         write_json(RESULTS, content)

@@ -40,7 +40,7 @@ def test_profile_fast_is_among_the_settings_that_were_validated():
     validation = script("validation")
     records = json.loads(validation.PATH.read_text())["records"]
     tried = {(r["method"], r["settings"]) for r in records}
-    for method in validation.METHODS:
+    for method in (*validation.METHODS, "piVAE"):
         fast = paper.make_method(method, "fast").get_params()
         used = {name: fast[name] for name in validation.TRIED[0]}
         assert (method, validation.describe(used)) in tried
@@ -52,3 +52,18 @@ def test_the_published_settings_are_those_of_the_paper():
     ner = paper.make_method("NER", "paper").get_params()
     assert (ner["max_iter"], ner["batch_size"], ner["learning_rate"]) == (20_000, 512, 1e-4)
     assert ner["periods"] == (None, None, 360.0) and ner["weight_averaging"] == 0
+
+
+def test_each_fit_of_the_book_is_counted_once(tmp_path):
+    run = {"session": "a", "area": "M1", "method": "NER", "seed": 1, "settings": "", "seconds": 2.0}
+    chapters = {
+        "03_x": [run | {"split": "train"}, run | {"split": "test"}, run | {"seed": 2, "seconds": 4.0}],
+        "04_y": [run, {"curve": "library", "seconds": [1, 2]}, run | {"method": "PCA", "seconds": 0.5}],
+    }
+    for name, records in chapters.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"records": records}))
+    found = script("book_time").fitting_seconds(tmp_path)
+    assert found.T.to_dict() == {
+        "NER": {"count": 2, "mean": 3.0, "sum": 6.0},
+        "PCA": {"count": 1, "mean": 0.5, "sum": 0.5},
+    }
