@@ -1,25 +1,26 @@
-"""The paper's recorded sessions: where each file is, how to download it, and how to verify it."""
+"""The paper's recorded sessions: where the file of each is, and how to verify and read it.
+
+Eleven come with the book, in book/recordings. The others are read from NERLIB_DATA or from the cache, which
+`make fetch` fills (`companion.downloads`); nothing here touches the network.
+"""
 
 import difflib
 import hashlib
-import io
-import json
 import os
 import re
-import sys
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
 import pandas as pd
 import pooch
-import requests
 
 from companion.authors_files import read_authors_mat
-from nerlib._files import write_whole
 from nerlib.data import MAZE_SCHEMA, DataError, read_nwb, simulate_session
 from nerlib.session import Session
 
+RECORDINGS = Path(__file__).resolve().parents[1] / "recordings"
 GITHUB = "https://api.github.com/repos/NeuroscienceAI/NER/git/blobs"
 DANDI = "https://api.dandiarchive.org/api"
 MAZE_VERSION = "dandisets/000128/versions/0.220113.0400"  # published, so it never changes
@@ -30,20 +31,17 @@ SIMULATED = ("Sim_M1_day000", "Sim_M1_day030", "Sim_PMd_day000", "Sim_S1_day000"
 
 
 class Unavailable(FileNotFoundError):
-    """A session's file is not here and could not be downloaded."""
-
-
-class NoNetwork(Unavailable):
-    """The same, because no connection was possible at all."""
+    """A session's file is not here, or could not be downloaded."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """One recorded session of the paper.
 
-    ``blob`` is the id of the file's git blob in the authors' repository, its address and checksum in one. It
-    is None for MC_Maze: DANDI is asked for the file's sha256 at the pinned version, which is kept beside the
-    file in the cache. A copy of MC_Maze in NERLIB_DATA can therefore not be verified.
+    ``file`` and ``blob`` are the authors' file and the id of its git blob in their repository, which is
+    address and checksum in one. ``blob`` is None for MC_Maze: DANDI is asked for the file's sha256 at the
+    pinned version, which is kept beside the file in the cache. A copy of MC_Maze in NERLIB_DATA can therefore
+    not be verified.
     """
 
     name: str
@@ -63,16 +61,24 @@ class Entry:
         return cache_folder() / ("perich" if self.blob else "nwb") / self.file
 
     @property
+    def bundled(self) -> bool:
+        """Whether the session comes with the book."""
+        return f"{self.name}.nwb" in _bundled_checksums()
+
+    @property
     def path(self) -> Path | None:
-        """The file in NERLIB_DATA or its subfolder perich/ (MC_Maze: nwb/), else in the cache; or None."""
-        places = [self.cached]
-        if os.environ.get("NERLIB_DATA"):
-            folder = Path(os.environ["NERLIB_DATA"]).expanduser()
-            if not folder.is_dir():
-                raise FileNotFoundError(
-                    f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
-                )
-            places = [folder / self.file, folder / self.cached.parent.name / self.file, *places]
+        """The file in book/recordings, in NERLIB_DATA or its subfolder perich/ (nwb/), or in the cache."""
+        if self.bundled:
+            places = [RECORDINGS / f"{self.name}.nwb"]
+        else:
+            places = [self.cached]
+            if os.environ.get("NERLIB_DATA"):
+                folder = Path(os.environ["NERLIB_DATA"]).expanduser()
+                if not folder.is_dir():
+                    raise FileNotFoundError(
+                        f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
+                    )
+                places = [folder / self.file, folder / self.cached.parent.name / self.file, *places]
         return next((place for place in places if place.is_file()), None)
 
 
@@ -120,39 +126,50 @@ def list_sessions() -> pd.DataFrame:
 
     Returns
     -------
-    pandas.DataFrame with columns name, areas (tuple), monkey, date, licence, present (bool: the file is here,
-    not yet verified) and where (its path, else the address that it would be downloaded from)
+    pandas.DataFrame with columns name, areas (tuple), monkey, date, licence, bundled (bool: it comes with the
+    book), present (bool: the file is here, not yet verified) and where (its path, else its address)
     """
     table = pd.DataFrame(ENTRIES)[["name", "areas", "monkey", "date"]]
     table["licence"] = ["CC0" if entry.blob else "CC-BY-4.0" for entry in ENTRIES]
+    table["bundled"] = [entry.bundled for entry in ENTRIES]
     table["present"] = [entry.path is not None for entry in ENTRIES]
     table["where"] = [str(entry.path or entry.address) for entry in ENTRIES]
     return table
 
 
-def load_session(name: str, area: str | None = None) -> Session:
-    """One of the paper's sessions, downloaded if need be and verified, or a simulated one.
+def load_session(name: str, area: str | None = None, *, smoothing: str = "published") -> Session:
+    """One of the paper's sessions, verified, or a simulated one.
 
     Parameters
     ----------
     name : str, as in ``list_sessions()``, e.g. "Chewie_20161007" or "MC_Maze" (with all its trials), or a
         simulated one, e.g. "Sim_M1_day000"
     area : str or None, "M1", "PMd", "S1" (MC_Maze: "M1+PMd"); None is the session's first area
+    smoothing : "published" or "causal", as in `nerlib.read_nwb`
 
     Raises
     ------
-    ValueError, FileNotFoundError, DataError : unknown area; as ``fetch``; the file cannot be read
+    ValueError : unknown area or smoothing
+    FileNotFoundError, DataError : (Unavailable) the file is not here; the file is damaged
     """
-    simulated = name.startswith("Sim_")
-    areas = _parse_simulated(name)[:1] if simulated else find_entry(name).areas
+    found, day = _parse_simulated(name) if name.startswith("Sim_") else (None, None)
+    areas = (found,) if found else find_entry(name).areas
     area = areas[0] if area is None else area
     if area not in areas:
         raise ValueError(f"{name} has no area {area!r}; it has {', '.join(areas)}")
-    if simulated:
-        return open_sessions("simulated", name)[0][0]
-    if name == "MC_Maze":
-        return replace(read_nwb(fetch(name), name=name, **MAZE_SCHEMA), area=area)
-    return read_authors_mat(fetch(name), area, N_BINS[area])
+    if found:
+        return simulate_session(area=area, day=day, smoothing=smoothing)
+    path = find_file(name)
+    if path.suffix == ".nwb":
+        settings = MAZE_SCHEMA if name == "MC_Maze" else {"area": area, "counts": f"ecephys/counts_{area}"}
+        settings = {"n_bins": N_BINS.get(area), "smoothing": smoothing, "name": name} | settings
+        return replace(read_nwb(path, **settings), area=area)
+    session = read_authors_mat(path, area, N_BINS[area])
+    if smoothing == "published":
+        return session
+    from recordings.make import recover_counts, smooth_counts
+
+    return replace(session, rates=smooth_counts(recover_counts(session.rates, N_BINS[area]), smoothing))
 
 
 def open_sessions(
@@ -169,8 +186,7 @@ def open_sessions(
 
     Returns
     -------
-    (list of Session, list of (name, area, reason)) : the sessions, and those that are unavailable and why.
-        After one failed connection the network is not tried again.
+    (list of Session, list of (name, area, reason)) : the sessions, and those that are unavailable and why
 
     Raises
     ------
@@ -200,53 +216,52 @@ def _parse_simulated(name):
 
 def _open_recorded(names, areas, n_trials):
     entries = [e for e in ENTRIES if e.blob] if names is None else map(find_entry, names)
-    pairs = [(entry, area) for entry in entries for area in (entry.areas if areas is None else areas)]
-    sessions, absent, offline = [], [], False
-    for entry, area in pairs:
-        try:
+    sessions, absent = [], []
+    for entry in entries:
+        for area in entry.areas if areas is None else areas:
             if area not in entry.areas:
-                raise Unavailable(f"was recorded in {', '.join(entry.areas)} only")
-            if offline and entry.path is None:
-                raise NoNetwork
-            session = load_session(entry.name, area)
-            sessions.append(session if n_trials is None else session.select(slice(n_trials)))
-        except NoNetwork:
-            offline = True
-            absent.append((entry.name, area, "neither in NERLIB_DATA nor the cache, and there is no network"))
-        except Unavailable as error:
-            if names is not None or area in entry.areas:
-                absent.append((entry.name, area, str(error)))
+                if names is not None:
+                    absent.append((entry.name, area, f"was recorded in {', '.join(entry.areas)} only"))
+            elif entry.path is None and not entry.bundled:
+                absent.append((entry.name, area, "not bundled; `make fetch` downloads it"))
+            else:
+                session = load_session(entry.name, area)
+                sessions.append(session if n_trials is None else session.select(slice(n_trials)))
     return sessions, absent
 
 
-def fetch(name: str) -> Path:
-    """The path of a session's file: in the folder NERLIB_DATA, else in the cache, else downloaded.
-
-    Files are verified every time (but see ``Entry``); a damaged one in the cache is replaced.
+def find_file(name: str) -> Path:
+    """The path of a session's file, verified every time (but see ``Entry``).
 
     Raises
     ------
-    FileNotFoundError : (Unavailable) absent and not downloadable; the message says what to do
-    ValueError, DataError : unknown name; a file in NERLIB_DATA, or a download, that fails its checksum
+    FileNotFoundError : (Unavailable) it is not here; the message says how to get it
+    ValueError, DataError : unknown name; a file that fails its checksum
     """
     entry = find_entry(name)
-    given, path = entry.path, entry.cached
-    if given and given != path:
-        if entry.blob:
-            _verify(given, f"git:{entry.blob}", given, "delete it to download it again")
-        return given
-    note = path.with_name(f"{path.name}.checksum")  # of MC_Maze
-    expected = f"git:{entry.blob}" if entry.blob else note.read_text() if note.is_file() else ""
-    if given and _matches(path, expected):
-        return path
-    address, expected = (entry.address, expected) if entry.blob else _ask_dandi(entry)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with write_whole(path) as partial:
-        _get(entry, address, str(partial), progressbar=sys.stderr.isatty())
-        _verify(partial, expected, f"{name} from {address}", "try again later, or set NERLIB_DATA")
-        if not entry.blob:
-            note.write_text(expected)
+    path = entry.path
+    if path is None and entry.bundled:
+        raise Unavailable(f"{RECORDINGS / name}.nwb is missing, {_restore(name)}")
+    if path is None:
+        get = f"`make fetch` downloads it, or set NERLIB_DATA to a folder that holds {entry.file}"
+        raise Unavailable(f"{name} is not here and does not come with the book; {get}")
+    if entry.bundled:
+        verify(path, f"sha256:{_bundled_checksums()[path.name]}", path, _restore(name))
+    elif entry.blob:
+        advice = "`make fetch` replaces it" if path == entry.cached else "delete it and run `make fetch`"
+        verify(path, f"git:{entry.blob}", path, advice)
     return path
+
+
+def _restore(name):
+    return f"restore it with `git checkout -- book/recordings/{name}.nwb`"
+
+
+@cache
+def _bundled_checksums():
+    """File -> sha256 of the sessions that come with the book."""
+    lines = (RECORDINGS / "checksums.txt").read_text().splitlines()
+    return {file: checksum for checksum, file in map(str.split, lines)}
 
 
 def cache_folder() -> Path:
@@ -254,7 +269,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NERLIB_CACHE") or pooch.os_cache("nerlib")).expanduser()
 
 
-def _matches(path, expected):
+def matches(path: Path, expected: str) -> bool:
     """Whether a file has the checksum "git:..." (id of its git blob) or "sha256:..."."""
     if expected.startswith("sha256:"):
         return pooch.file_hash(path) == expected.removeprefix("sha256:")
@@ -262,38 +277,8 @@ def _matches(path, expected):
     return f"git:{hashlib.sha1(b'blob %d' % len(content) + bytes(1) + content).hexdigest()}" == expected
 
 
-def _verify(path, expected, source, advice):
-    if not _matches(path, expected):
+def verify(path: Path, expected: str, source: str | Path, advice: str) -> None:
+    """DataError, naming the file's source and what to do, where a file does not have its checksum."""
+    if not matches(path, expected):
         found = f"{source} ({path.stat().st_size} bytes) does not match its checksum, expected {expected}"
         raise DataError(f"{found}: it is truncated or changed; {advice}")
-
-
-def _ask_dandi(entry):
-    """Download address and checksum of MC_Maze's file at the pinned version."""
-    try:
-        found = json.loads(_get(entry, entry.address, io.BytesIO()).getvalue())["results"]
-        asset = f"{DANDI}/assets/{next(a['asset_id'] for a in found if a['path'] == MAZE_ASSET)}/"
-        digest = json.loads(_get(entry, asset, io.BytesIO()).getvalue())["digest"]["dandi:sha2-256"]
-    except (ValueError, KeyError, TypeError, StopIteration):
-        raise _absent(entry, f"no answer of the expected form from {entry.address}") from None
-    return f"{asset}download/", f"sha256:{digest}"
-
-
-def _get(entry, address, target, progressbar=False):
-    """Download with pooch into ``target``, a path or an open file, which is returned."""
-    headers = {"Accept": "application/vnd.github.raw" if address.startswith(GITHUB) else "*/*"}
-    get = pooch.HTTPDownloader(progressbar, chunk_size=1 << 16, headers=headers, timeout=(10, 60))
-    try:
-        get(address, target, None)
-    except (requests.ConnectionError, requests.Timeout):
-        raise _absent(entry, f"no connection to {address}", NoNetwork) from None
-    except requests.RequestException as error:
-        raise _absent(entry, f"download from {address} failed ({error})") from None
-    return target
-
-
-def _absent(entry, reason, kind=Unavailable):
-    source = "https://github.com/NeuroscienceAI/NER (folders data/SU_16M1 and data/SU_3S1)"
-    source = source if entry.blob else f"https://dandiarchive.org/dandiset/000128 ({MAZE_ASSET})"
-    by_hand = f"or download that file by hand from {source} into such a folder, or try again with a network"
-    return kind(f"{entry.name}: {reason}. Set NERLIB_DATA to a folder that holds {entry.file}, {by_hand}.")

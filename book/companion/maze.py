@@ -64,7 +64,7 @@ def open_maze(data: str, *, n_trials: int = 420, seed: int = 0) -> tuple[dict, n
     reason = ""
     if data == "recorded":
         try:
-            path = catalogue.fetch("MC_Maze")
+            path = catalogue.find_file("MC_Maze")
             with open_nwb(path) as nwb:
                 trials = {column: trial_column(nwb, column) for column in ("trial_type", "trial_version")}
             return *_groups(read_maze(path), trials, "MC_Maze"), ""

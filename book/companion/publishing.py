@@ -1,14 +1,19 @@
-"""The outputs of one recorded run, kept in the chapters, so that the repository can be read as the book."""
+"""The outputs of one recorded run, kept in the chapters, so that the repository can be read as the book.
+
+`make check` compares the headline of a new run with that of the kept one.
+"""
 
 import hashlib
 import json
 import re
+import sys
 from pathlib import Path
 
 import nbformat
 
 from companion.results import BookError, write_text
 
+TOLERANCE = 0.05  # of headline rows that state none, such as leads; or three s.d. over seeds
 RESULTS = "published.json"  # beside the chapters: their results without the records
 RANDOM_ID = re.compile(
     r"(?<=\bT_)[0-9a-f]{5}(?=[_\W])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<= at 0x)[0-9a-f]+"
@@ -88,3 +93,40 @@ def read_published(book: Path, chapters: list[Path]) -> list[dict]:
             if kept.get(key) != now:
                 raise BookError(f"{chapter.name}: its outputs come from other {key}; run `make publish-run`")
     return results
+
+
+def differences(kept: list[dict], made: list[dict]) -> list[str]:
+    """Where the headline rows of a new run differ from the kept ones by more than the rows' tolerance.
+
+    Returns
+    -------
+    list of str, one for each such row, for rows no longer reproduced, and for those of one run alone. Rows of
+    simulated sessions do not count.
+    """
+    rows, again = (
+        {(row["claim"], row["metric"]): row for row in headline if row["verdict"] != "simulated"}
+        for headline in (kept, made)
+    )
+    found = [f"{' '.join(key)}: in one run alone" for key in rows.keys() ^ again.keys()]
+    for key in rows.keys() & again.keys():
+        before, now = rows[key], again[key]
+        lost = before["verdict"] == "reproduced" != now["verdict"]
+        allowed = before["tolerance"] or max(TOLERANCE, 3 * (before["sd"] or 0))
+        if lost or abs(now["ours"] - before["ours"]) > allowed:
+            told = [f"{row['ours']:.3f} ({row['verdict']})" for row in (before, now)]
+            found.append(f"{' '.join(key)}: was {told[0]}, is {told[1]}")
+    return sorted(found)
+
+
+def check(headline: Path) -> None:
+    """Exit with the differences between a run's headline.json and the kept outputs; see `differences`."""
+    kept = json.loads((Path(__file__).parents[1] / RESULTS).read_text())
+    made = json.loads(headline.read_text())["headline"]
+    found = differences([row for result in kept for row in result["headline"]], made)
+    sys.exit(
+        "\n".join([f"{len(found)} headline rows differ from the published ones:", *found]) if found else 0
+    )
+
+
+if __name__ == "__main__":
+    check(Path(sys.argv[1]))

@@ -96,10 +96,10 @@ def recover_counts(rates: np.ndarray, n_bins: int, most: int = 12) -> np.ndarray
     return counts.astype(np.uint8)
 
 
-def smooth_counts(counts: np.ndarray) -> np.ndarray:
+def smooth_counts(counts: np.ndarray, smoothing: str = "published") -> np.ndarray:
     """The rates (n_trials · n_bins, N), spikes/bin, of counts (n_trials, 4 + n_bins + 4, N)."""
     n_trials, length, n_units = counts.shape
-    rates = smooth(counts.reshape(-1, n_units), SMOOTH_SD, np.full(n_trials, length))
+    rates = smooth(counts.reshape(-1, n_units), SMOOTH_SD, np.full(n_trials, length), smoothing)
     return rates.reshape(counts.shape)[:, REACH:-REACH].reshape(-1, n_units)
 
 

@@ -14,17 +14,6 @@ def nothing_from_outside(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def recorded(data_folder, nothing_from_outside, monkeypatch):
-    """The catalogue sees the recorded data, an empty cache, and no network."""
-    from companion import catalogue
-
-    monkeypatch.setenv("NERLIB_DATA", str(data_folder))
-    monkeypatch.setattr(catalogue, "GITHUB", "http://127.0.0.1:9/blobs")
-    monkeypatch.setattr(catalogue, "DANDI", "http://127.0.0.1:9/api")
-    return data_folder
-
-
-@pytest.fixture
 def write_nwb(tmp_path):
     """A function that writes a small NWB file from plain arrays and returns its path."""
     return partial(nwb_files.write_nwb, tmp_path / "hand.nwb")

@@ -79,7 +79,7 @@ def test_groups_are_of_the_types_and_versions_asked_for(write_nwb, maze, monkeyp
     }
     columns |= {"target_pos": [[[100.0, 0.0]]] * n, "active_target": np.zeros(n, int)}
     path = write_nwb(**maze | {"trials": columns})
-    monkeypatch.setattr("companion.catalogue.fetch", lambda name: path)
+    monkeypatch.setattr("companion.catalogue.find_file", lambda name: path)
     groups, of_trial, reason = open_maze("recorded")
     with open_nwb(path) as nwb:
         kinds, versions = (trial_column(nwb, name) for name in ("trial_type", "trial_version"))
@@ -94,6 +94,6 @@ def test_the_simulator_stands_in_with_a_reason(monkeypatch, tmp_path):
     def absent(name):
         raise catalogue.Unavailable("not available")
 
-    monkeypatch.setattr("companion.catalogue.fetch", absent)
+    monkeypatch.setattr("companion.catalogue.find_file", absent)
     groups, _, reason = open_maze("recorded", n_trials=160)
     assert reason == "not available" and all(session.simulated for session in groups.values())
