@@ -1,6 +1,6 @@
 # `make help` lists the commands. Everything goes into build, .venv and .venv-light; all can be deleted.
 
-DATA = simulated
+DATA = recorded
 PROFILE = quick
 ARGS =
 PYTHON ?= $(if $(shell command -v python3.11),python3.11,python3)
@@ -16,23 +16,25 @@ UNKNOWN := $(filter-out $(SETTINGS) -% MAKE%,$(GIVEN))
 ifneq ($(UNKNOWN),)
     $(error $(UNKNOWN): no such setting; there are $(SETTINGS))
 endif
-ifeq ($(filter simulated recorded,$(DATA)),)
-    $(error DATA=$(DATA): expected simulated or recorded)
+ifeq ($(filter recorded simulated,$(DATA)),)
+    $(error DATA=$(DATA): expected recorded or simulated)
 endif
 ifeq ($(filter quick fast paper,$(PROFILE)),)
     $(error PROFILE=$(PROFILE): expected quick, fast or paper)
 endif
 
-.PHONY: help read book publish-run test light clean
+.PHONY: help read fetch book check publish-run test light clean
 
 help:
 	@echo "make read    build the pages from the outputs that the chapters carry; runs nothing"
-	@echo "make book    run the chapters and build the pages into build/DATA-PROFILE/html"
-	@echo "             DATA=simulated  (default; no download)  or  recorded"
-	@echo "             PROFILE=quick   (default; minutes),  fast  or  paper"
+	@echo "make book    run the chapters and build the pages into build/DATA-PROFILE/html; no download"
+	@echo "             DATA=recorded  (default)  or  simulated"
+	@echo "             PROFILE=quick  (default; one seed),  fast  (three)  or  paper  (the published settings)"
 	@echo "             ARGS='-p NAME VALUE ...'  sets parameters of the chapters"
+	@echo "make fetch   download the recordings that do not come with the book; 'make book' then uses them too"
+	@echo "make check   compare the headline of the last run (PROFILE=fast) with the one that is published"
 	@echo "make publish-run    run the recorded book (PROFILE=fast or paper), keep its outputs in book/*.ipynb"
-	@echo "make test    check style and types, run all tests, the quick simulated book among them"
+	@echo "make test    check style and types, run all tests, the quick recorded book among them"
 	@echo "             ARGS='-m \"not book\"'  leaves the book out; ARGS goes to pytest"
 	@echo "make light   install nerlib without extras into .venv-light, and check what works there"
 	@echo "make clean   remove build, .venv and .venv-light"
@@ -42,11 +44,17 @@ help:
 read: $(INSTALLED)
 	@$(RUN) book/run.py --read
 
+fetch: $(INSTALLED)
+	@PYTHONPATH=book $(RUN) -m companion.downloads $(ARGS)
+
 publish-run: $(INSTALLED)
 	@$(RUN) book/run.py --data recorded --profile $(if $(filter quick,$(PROFILE)),fast,$(PROFILE)) --publish $(ARGS)
 
 book: $(INSTALLED)
 	@$(RUN) book/run.py --data $(DATA) --profile $(PROFILE) $(ARGS)
+
+check: $(INSTALLED)
+	@PYTHONPATH=book $(RUN) -m companion.publishing build/$(DATA)-$(PROFILE)/source/results/headline.json
 
 test: $(INSTALLED)
 	@$(RUN) -m ruff check .

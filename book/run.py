@@ -1,6 +1,6 @@
 """Make the book: run its chapters in order, check their results, build the pages.
 
-    python book/run.py --data simulated --profile quick [-p name value] ...
+    python book/run.py --data recorded --profile quick [-p name value] ...
 
 Everything is made in the output folder (build/<data>-<profile>): source/ holds the staged pages and executed
 chapters, source/results/ their results, html/ the site. Only what changed is made again. A chapter declares
@@ -20,8 +20,11 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 from importlib.metadata import version
 from pathlib import Path
+from threading import Lock
 
 sys.dont_write_bytecode = True  # the book's folder is only read
 
@@ -85,6 +88,14 @@ def declared_parameters(notebook):
     return declared
 
 
+def groups(chapters):
+    """The chapters in groups that may run side by side; one tagged `alone` has its group for itself."""
+    cells = [json.loads(chapter.read_text())["cells"] for chapter in chapters]
+    alone = [any("alone" in cell["metadata"].get("tags", []) for cell in its) for its in cells]
+    starts = [i for i in range(len(chapters)) if i == 0 or alone[i] or alone[i - 1]]
+    return [chapters[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
+
+
 def parse_value(text, kind):
     """The value that a text spells; ValueError if it is not of the type named ``kind``."""
     if kind == "str":
@@ -143,13 +154,14 @@ class State:
     """What is up to date, in one file: the fingerprint of every chapter and its outputs, and of the site."""
 
     def __init__(self, path):
-        self.path = path
+        self.path, self.lock = path, Lock()
         self.done = json.loads(path.read_text()) if path.is_file() else {}
 
-    def set(self, name, value):
-        """Record a value for a name; None forgets it."""
-        self.done[name] = value
-        write_json(self.path, self.done)
+    def set(self, **values):
+        """Record values by name; None forgets one."""
+        with self.lock:
+            self.done |= values
+            write_json(self.path, self.done)
 
 
 def stage(chapters, source):
@@ -159,8 +171,8 @@ def stage(chapters, source):
     for path in source.iterdir():
         if path.name not in keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    skip = shutil.ignore_patterns("*.ipynb", "*.py", "companion", "published.json", "__pycache__", ".*")
-    shutil.copytree(BOOK, source, ignore=skip, dirs_exist_ok=True)
+    skip = ("*.ipynb", "*.py", "companion", "recordings", "published.json", "__pycache__", ".*")
+    shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(*skip), dirs_exist_ok=True)
     (source / "results").mkdir(exist_ok=True)
 
 
@@ -206,14 +218,8 @@ def run_chapter(notebook, source, parameters, timeout):
     executed = source / notebook.name
     try:
         nbformat.write(strip_outputs(notebook), executed)
-        options = {
-            "kernel_name": "python3",
-            "language": "python",
-            "cwd": source,
-            "execution_timeout": timeout,
-        }
-        progress = sys.stderr.isatty()
-        ran = papermill.execute_notebook(executed, executed, parameters, progress_bar=progress, **options)
+        options = {"kernel_name": "python3", "language": "python", "execution_timeout": timeout}
+        ran = papermill.execute_notebook(executed, executed, parameters, progress_bar=False, **options)
     except papermill.PapermillExecutionError as failure:
         text = "\n".join(failure.traceback) or f"{failure.ename}: {failure.evalue}"
         text = text if sys.stderr.isatty() else re.sub(r"\x1b\[[0-9;]*m", "", text)
@@ -231,8 +237,8 @@ def run_chapter(notebook, source, parameters, timeout):
 def mark_simulated(output):
     """A copy of the settings that puts a banner on every page, so that no page can be taken for a result."""
     settings = yaml.safe_load(CONFIG.read_text())
-    banner = "SIMULATED data: this page shows that the code works, and nothing about the brain."
-    settings["html"] = settings.get("html", {}) | {"announcement": banner}
+    said = "SIMULATED data: this page shows that the code works, and nothing about the brain."
+    settings.setdefault("html", {})["announcement"] = said
     write_text(output / "_config.yml", yaml.safe_dump(settings))
     return output / "_config.yml"
 
@@ -289,19 +295,19 @@ def make_book(output, data, profile, given, timeout, publishing):
         common.append([digest_tree(folder) for folder in folders])
         if state.done.get("sessions") != present_sessions(data):
             state.done = {}
-        results = []
-        for i, chapter in enumerate(chapters, 1):
+            state.set(sessions=present_sessions(data))
+
+        def make_chapter(chapter):
             parameters = assigned[chapter.stem] | {"data": data, "profile": profile}
             written = source / "results" / f"{chapter.stem}.json"
             files, cells = (source / chapter.name, written), digest(strip_outputs(chapter))
-            label = f"chapter {i}/{len(chapters)}  {chapter.stem:24}"
+            label = f"chapter {chapters.index(chapter) + 1}/{len(chapters)}  {chapter.stem:24}"
             if state.done.get(chapter.stem) == digest([*map(digest, files), cells, parameters, common]):
                 print(f"{label}  unchanged", flush=True)
             else:
                 print(f"{label}  running", flush=True)
                 started = time.monotonic()
-                state.set(chapter.stem, None)
-                state.set("site", None)
+                state.set(**{chapter.stem: None, "site": None})
                 shutil.rmtree(output / "html", ignore_errors=True)
                 written.unlink(missing_ok=True)
                 try:
@@ -312,11 +318,12 @@ def make_book(output, data, profile, given, timeout, publishing):
                         f"{failure}\n\n{chapter.stem} failed; its notebook up to the error: "
                         f"{source / chapter.name}\nNo pages were built. Chapters that passed are kept."
                     ) from None
-                finally:  # what the chapter fetched is no reason to run it again
-                    state.set("sessions", present_sessions(data))
-                state.set(chapter.stem, digest([*map(digest, files), cells, parameters, common]))
+                state.set(**{chapter.stem: digest([*map(digest, files), cells, parameters, common])})
                 print(f"{label}  done in {time.monotonic() - started:.0f} s", flush=True)
-            results.append(json.loads(written.read_text()))
+            return json.loads(written.read_text())
+
+        with chdir(source), ThreadPoolExecutor(2) as pool:  # while one draws, another one fits
+            results = [result for group in groups(chapters) for result in pool.map(make_chapter, group)]
 
         if publishing:
             publish(BOOK, chapters, source, results, assigned)
@@ -328,16 +335,16 @@ def make_book(output, data, profile, given, timeout, publishing):
             command += f" ARGS={quoted}"
         write_text(source / "headline.md", headline_page(results, columns, rows, command))
         headline = [{"chapter": result["chapter"]} | row for result in results for row in result["headline"]]
-        merged = {"data": data, "profile": profile, "headline": headline}
-        write_json(source / "results" / "headline.json", merged)
+        about = {"data": data, "profile": profile, "headline": headline}
+        write_json(source / "results" / "headline.json", about)
         made_from = digest([digest_tree(source), digest(CONFIG), digest(Path(__file__)), common])
         if state.done.get("site") == made_from and (output / "html" / "index.html").is_file():
             print("pages        unchanged", flush=True)
         else:
             print("pages        building", flush=True)
-            state.set("site", None)
+            state.set(site=None)
             build_site(source, mark_simulated(output) if data == "simulated" else CONFIG, output)
-            state.set("site", made_from)
+            state.set(site=made_from)
     return output / "html" / "index.html", headline_text(columns, rows) if rows else ""
 
 
@@ -362,7 +369,7 @@ def read_book(output):
 def main():
     """The command line: 0 on success, 1 on failure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    parser.add_argument("--data", choices=["simulated", "recorded"], default="simulated")
+    parser.add_argument("--data", choices=["recorded", "simulated"], default="recorded")
     parser.add_argument("--profile", choices=list(CELL_SECONDS), default="quick")
     parser.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
                         help="set a parameter that a chapter declares; may be repeated")  # fmt: skip
@@ -391,8 +398,7 @@ def main():
         print("\ninterrupted; chapters that were done are kept for the next run", file=sys.stderr)
         return 130
     about = "As published" if args.read else f"{args.data.upper()} data, profile {args.profile}"
-    print(f"\n{about}\n{headline}\n")
-    print(f"The book: {front}  ({time.monotonic() - started:.0f} s)")
+    print(f"\n{about}\n{headline}\n\nThe book: {front}  ({time.monotonic() - started:.0f} s)")
     return 0
 
 

@@ -1,6 +1,7 @@
-"""The quick simulated book, made as `make book` makes it: it is whole, says what it is, needs no network."""
+"""The quick recorded book, made as `make book` makes it: it is whole, says what it is, needs no network."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,9 @@ import pytest
 pytestmark = pytest.mark.book
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTPUT = ROOT / "build" / "simulated-quick"
+OUTPUT = ROOT / "build" / "recorded-quick"
+COMMAND = [sys.executable, ROOT / "book" / "run.py"]
+NOWHERE = "http://127.0.0.1:9"
 LOADED = re.compile(
     r"""<(?:script|link|img|iframe|source|video|audio|embed|object)\b[^>]*?\b(?:src|href|data)\s*=\s*["']?\s*"""
     r"""((?:https?:)?//[^\s"'>]+)""",
@@ -31,8 +34,8 @@ def content(folder):
 @pytest.fixture(scope="module")
 def site():
     before = content(ROOT / "book")
-    command = [sys.executable, ROOT / "book" / "run.py", "--data", "simulated", "--profile", "quick"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    empty = {"NERLIB_DATA": "", "http_proxy": NOWHERE, "https_proxy": NOWHERE}
+    done = subprocess.run(COMMAND, capture_output=True, text=True, env=os.environ | empty)
     assert done.returncode == 0, done.stdout + done.stderr
     assert content(ROOT / "book") == before, "the book's folder was written into"
     return OUTPUT / "html"
@@ -45,11 +48,53 @@ def pages(site):
     return found
 
 
-def test_front_page_says_simulated_and_how_it_was_made(site):
+def test_front_page_says_recorded_and_how_it_was_made(site):
     front = pages(site)["index.html"]
-    assert "SIMULATED" in front and "simulated</strong> sessions" in front
+    assert (
+        "11 <strong>recorded</strong> sessions" in front and "make book DATA=recorded PROFILE=quick" in front
+    )
+    assert "SIMULATED" in pages(site)["08_curved_reaches.html"]  # MC_Maze is not bundled
+    assert "Quick: one seed; pi-VAE, UMAP (except in chapter 2)" in pages(site)["03_explained_variance.html"]
+
+
+def test_the_papers_training_scores_are_reproduced_on_13_recordings(site):
     headline = json.loads((OUTPUT / "source" / "results" / "headline.json").read_text())
-    assert headline["data"] == "simulated" and headline["profile"] == "quick"
+    assert headline["data"] == "recorded" and headline["profile"] == "quick"
+    rows = [row for row in headline["headline"] if "(train, published)" in row["claim"]]
+    assert {row["sessions"] for row in rows} == {"4 M1 + 2 PMd", "4 M1", "3 S1"} and len(rows) == 9
+    assert {row["verdict"] for row in rows} == {"reproduced"}
+    assert all(abs(row["ours"] - row["paper"]) <= row["tolerance"] == 0.03 for row in rows)
+
+
+def test_leads_are_those_of_the_published_book(site):
+    """One seed against the mean of three: within three standard deviations of the seeds, or 0.05."""
+    made = json.loads((OUTPUT / "source" / "results" / "headline.json").read_text())["headline"]
+    published = [
+        row for c in json.loads((ROOT / "book" / "published.json").read_text()) for row in c["headline"]
+    ]
+
+    def leads(rows):
+        rows = [
+            row for row in rows if row["metric"] == "lead in R² of velocity" and row["verdict"] != "simulated"
+        ]
+        return {(row["claim"].split(":")[0], "MSE bottleneck" in row["claim"]): row for row in rows}
+
+    ours, kept = leads(made), leads(published)
+    assert set(ours) == set(kept) and len(ours) >= 10
+    for claim, row in kept.items():
+        assert abs(ours[claim]["ours"] - row["ours"]) < max(0.05, 3 * row["sd"]), claim
+
+
+def test_simulated_book(tmp_path):
+    """With one rival, to be short: marked on every page, and no value of the paper."""
+    given = ["--data", "simulated", "--output", tmp_path, "-p", "methods", "['CEBRA-velocity']"]
+    done = subprocess.run([*COMMAND, *given], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name, page in pages(tmp_path / "html").items():
+        assert "SIMULATED data: this page shows that the code works" in page, name
+        assert "output traceback" not in page and "output stderr" not in page, name
+    headline = json.loads((tmp_path / "source" / "results" / "headline.json").read_text())["headline"]
+    assert {row["verdict"] for row in headline} == {"simulated"} and all(r["paper"] is None for r in headline)
 
 
 def test_no_cell_failed_or_complained(site):
@@ -85,6 +130,5 @@ def test_pages_tell_no_path_of_this_machine(site):
 
 
 def test_second_run_makes_nothing_again(site):
-    command = [sys.executable, ROOT / "book" / "run.py", "--data", "simulated", "--profile", "quick"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(COMMAND, capture_output=True, text=True, env=os.environ | {"NERLIB_DATA": ""})
     assert done.returncode == 0 and "running" not in done.stdout and "building" not in done.stdout

@@ -13,7 +13,15 @@ import plotly.graph_objects as go
 import pytest
 
 from companion.headline import older_than_code
-from companion.publishing import RESULTS, code_digest, read_published, settled, strip_outputs
+from companion.publishing import (
+    RESULTS,
+    check,
+    code_digest,
+    differences,
+    read_published,
+    settled,
+    strip_outputs,
+)
 from companion.results import BookError
 from run import read_toc
 
@@ -119,3 +127,30 @@ def test_read_builds_the_pages_and_runs_nothing(tmp_path):
     assert "Recorded data" in front and "publish-run" in front
     pages = [(tmp_path / "html" / f"{chapter.stem}.html").read_text() for chapter in CHAPTERS]
     assert all("cell_output" in page for page in pages)
+
+
+def test_headlines_that_differ_by_more_than_their_tolerance():
+    row = {"claim": "c", "metric": "R²", "ours": 0.5, "sd": 0.01, "tolerance": 0.03}
+    row["verdict"] = "reproduced"
+    lead, simulated = row | {"claim": "lead", "tolerance": None, "verdict": "holds"}, row | {"claim": "s"}
+    kept = [row, lead, simulated | {"verdict": "simulated"}]
+    assert differences(kept, [row | {"ours": 0.52}, lead | {"ours": 0.46}]) == []
+    found = differences(kept, [row | {"verdict": "lower by 0.031"}, lead | {"ours": 0.44}])
+    assert found == [
+        "c R²: was 0.500 (reproduced), is 0.500 (lower by 0.031)",
+        "lead R²: was 0.500 (holds), is 0.440 (holds)",
+    ]
+    assert differences([lead | {"sd": 0.1}], [lead | {"ours": 0.25}]) == []
+    assert differences(kept, [row]) == ["lead R²: in one run alone"]
+
+
+def test_check_compares_a_run_with_what_is_published(tmp_path):
+    kept = [row for result in json.loads((BOOK / RESULTS).read_text()) for row in result["headline"]]
+    path = tmp_path / "headline.json"
+    path.write_text(json.dumps({"headline": kept}))
+    with pytest.raises(SystemExit) as same:
+        check(path)
+    assert same.value.code == 0
+    path.write_text(json.dumps({"headline": [kept[0] | {"ours": kept[0]["ours"] + 0.2}, *kept[1:]]}))
+    with pytest.raises(SystemExit, match="1 headline rows differ"):
+        check(path)

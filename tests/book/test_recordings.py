@@ -71,8 +71,6 @@ def test_recording(name):
 @pytest.mark.parametrize("name", RECORDED)
 def test_recording_returns_the_authors_values(name, data_folder):
     source = data_folder / "perich" / f"{name}_neural_con_dis_index.mat"
-    if not source.is_file():
-        pytest.skip(f"{source.name} is not in the data folder")
     of_rates, of_velocity, of_direction = make.largest_errors(FOLDER / f"{name}.nwb", source)
     assert of_rates <= 1e-9 and of_velocity <= 1e-4 and of_direction <= 1e-9
 
