@@ -14,6 +14,7 @@ _HOME = {
     "Bottleneck": "models",
     "CEBRA": "models",
     "DPCA": "models",
+    "Ensemble": "models",
     "NER": "models",
     "PCA": "models",
     "PiVAE": "models",

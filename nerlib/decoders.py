@@ -9,6 +9,8 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import NearestNeighbors
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from nerlib import metrics
 from nerlib.alignment import check_embedding
@@ -69,22 +71,38 @@ class _Decoder(ABC):
 class LinearDecoder(_Decoder):
     """Linear regression to velocity, multinomial logistic regression to direction.
 
-    The logistic regression has scikit-learn's penalty (C = 1), which shrinks more the smaller the embedding's
-    scale is, and its tolerance: rounding can flip a bin near a class boundary, and with it the peak bin.
+    Parameters
+    ----------
+    standardize : bool, whether logistic regression sees each dimension of the embedding with mean 0 and
+        variance 1 on the training bins, so that its penalty (scikit-learn's, C = 1) means the same for every
+        method, and is fitted until rounding no longer matters. False, as the paper did: the penalty shrinks
+        more the smaller the embedding's scale is. Velocity does not depend on it
     """
+
+    def __init__(self, *, standardize: bool = True):
+        self.standardize = standardize
 
     def _fit(self, embedding, session):
         self._velocity = LinearRegression().fit(embedding, session.velocity)
         self._direction = None
-        if session.direction is not None:
-            one = (session.direction == session.direction[0]).all()
-            direction = DummyClassifier() if one else LogisticRegression(max_iter=1000)
-            self._direction = direction.fit(embedding, session.direction)
+        if session.direction is None:
+            return
+        if (session.direction == session.direction[0]).all():
+            direction = DummyClassifier()
+        elif self.standardize:
+            exact = LogisticRegression(solver="newton-cholesky", tol=1e-8)
+            direction = make_pipeline(StandardScaler(), exact)
+        else:
+            direction = LogisticRegression(max_iter=1000)
+        self._direction = direction.fit(self._precise(embedding), session.direction)
 
     def predict(self, embedding: np.ndarray) -> Decoded:
         """Decode movements from an embedding (T, d)."""
-        direction = None if self._direction is None else self._direction.predict(embedding)
+        direction = None if self._direction is None else self._direction.predict(self._precise(embedding))
         return Decoded(self._velocity.predict(embedding), direction)
+
+    def _precise(self, embedding):
+        return np.asarray(embedding, np.float64) if self.standardize else embedding
 
 
 class KNNDecoder(_Decoder):

@@ -97,8 +97,9 @@ class Job(NamedTuple):
 def make_job(session, name, method, seed):
     model = make_method(method) if isinstance(method, str) else clone(method)
     known = model.get_params()
-    if known.get("periods", 0) is None:
-        model.set_params(periods=session.periods)
+    for periods in ("periods", "estimator__periods"):  # the latter of an ensemble
+        if known.get(periods, 0) is None:
+            model.set_params(**{periods: session.periods})
     if "random_state" in known:
         model.set_params(random_state=seed)
     return Job(session, name or (method if isinstance(method, str) else type(method).__name__), seed, model)
@@ -244,11 +245,15 @@ def check_decoders(names):
 
 
 def _fitted_decoders(run, train, name):
-    """protocol -> decoder, fitted on the training trials; one for both where the embeddings are the same."""
-    decoder, embeddings = DECODERS[name], (run.corrected["train"], run.published["train"])
-    corrected = decoder().fit(embeddings[0], train)
-    same = np.array_equal(*embeddings)
-    return {"published": corrected if same else decoder().fit(embeddings[1], train), "corrected": corrected}
+    """protocol -> decoder, fitted on the training trials; one for both where they would be the same."""
+    corrected = DECODERS[name]().fit(run.corrected["train"], train)
+    if name == "linear":
+        published = LinearDecoder(standardize=False)
+    elif np.array_equal(run.corrected["train"], run.published["train"]):
+        return dict.fromkeys(PROTOCOLS, corrected)
+    else:
+        published = DECODERS[name]()
+    return {"published": published.fit(run.published["train"], train), "corrected": corrected}
 
 
 def _score(decoders, embeddings, session, held_out):

@@ -81,3 +81,10 @@ def history(trial: np.ndarray | None, n_bins: int, window: int):
     starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
     first = np.repeat(starts, np.diff(np.r_[starts, n_bins]))
     return lambda bins: np.maximum(bins[:, None] - lags, first[bins][:, None])
+
+
+def stacked(rates: np.ndarray, trial: np.ndarray | None, window: int) -> np.ndarray:
+    """Rates (T, N) with their `history` side by side, the latest bin first: array (T, window × N)."""
+    if window == 1:
+        return rates
+    return rates[history(trial, len(rates), window)(np.arange(len(rates)))].reshape(len(rates), -1)

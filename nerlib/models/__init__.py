@@ -5,6 +5,7 @@ from sklearn.base import BaseEstimator
 from nerlib.models.bottleneck import Bottleneck
 from nerlib.models.cebra import CEBRA
 from nerlib.models.dpca import DPCA
+from nerlib.models.ensemble import Ensemble
 from nerlib.models.ner import NER
 from nerlib.models.pca import PCA
 from nerlib.models.pivae import PiVAE
@@ -44,4 +45,5 @@ def make_method(name: str, **overrides) -> BaseEstimator:
     return estimator(**{**settings, **overrides})
 
 
-__all__ = ["CEBRA", "DPCA", "METHODS", "NER", "PCA", "UMAP", "Bottleneck", "PiVAE", "Ridge", "make_method"]
+__all__ = ["CEBRA", "DPCA", "METHODS", "NER", "PCA", "UMAP", "Bottleneck", "Ensemble", "PiVAE", "Ridge"]
+__all__ += ["make_method"]

@@ -42,6 +42,8 @@ class EncoderMethod(Method):
     weight_averaging : float from 0 to 1, the last share of the steps over which the network's weights are
         averaged (Polyak and Juditsky, SIAM J. Control Optim. 1992); 0: those of the last step (the paper)
     window : int, bins of history that the network sees, the current bin included (the paper: 1)
+    neuron_dropout : float from 0 to below 1, the chance that training hides a neuron, with its history, from
+        the network in a bin of the batch; the others are scaled up (the paper: 0)
     random_state : int, RandomState or None
     device : "auto" (a GPU if there is one), "cpu", "cuda", …
     verbose : bool, show a progress bar
@@ -62,6 +64,7 @@ class EncoderMethod(Method):
     learning_rate: float = 2e-3
     weight_averaging: float = 0.75
     window: int = 1
+    neuron_dropout: float = 0.0
     random_state: Any = None
     device: str = "auto"
     verbose: bool = False
@@ -107,13 +110,17 @@ class EncoderMethod(Method):
         X, labels, trial = self._check_data(X, y, trial)
         self.__dict__.pop("encoder_", None)  # a fit that fails leaves no model behind
         device = pick_device(self.device)
-        seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=2)
+        seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
         with seeded(int(seeds[1])):
             encoder = Encoder(X.shape[1] * self.window, self.n_components).to(device)
             batches, loss, parameters = self._objective(
                 labels, trial, np.random.default_rng(seeds[0]), device
             )
         gather = self._gatherer(as_tensor(X).to(device), trial)
+        if self.neuron_dropout:
+            gather = self._with_dropout(
+                gather, X.shape[1], torch.Generator(device).manual_seed(int(seeds[2]))
+            )
         with single_thread() as cores, _prefetched(batches, cores) as draw:
             self.loss_curve_ = self._train(encoder, gather, draw, loss, parameters)
         self.n_iter_ = len(self.loss_curve_)
@@ -192,6 +199,17 @@ class EncoderMethod(Method):
 
         return gather
 
+    def _with_dropout(self, gather, n_neurons, generator):
+        """`_gatherer`'s callable, with neurons hidden at random."""
+        kept = 1 - self.neuron_dropout
+
+        def hide(bins):
+            inputs = gather(bins).view(len(bins), self.window, n_neurons)
+            mask = torch.rand((len(bins), 1, n_neurons), generator=generator, device=inputs.device) < kept
+            return (inputs * mask / kept).view(len(bins), -1)
+
+        return hide
+
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one safetensors file, atomically; parameters are stored as JSON."""
         check_is_fitted(self)
@@ -243,6 +261,10 @@ class EncoderMethod(Method):
     def _check_parameters(self):
         check_numbers(self, Integral, "n_components", "max_iter", "batch_size", "window")
         check_numbers(self, Real, "learning_rate")
+        if not isinstance(self.neuron_dropout, Real) or not 0 <= self.neuron_dropout < 1:
+            raise ValueError(
+                f"neuron_dropout must be a probability, from 0 to below 1; got {self.neuron_dropout!r}"
+            )
         if not isinstance(self.weight_averaging, Real) or not 0 <= self.weight_averaging <= 1:
             raise ValueError(
                 f"weight_averaging must be a share of the steps, from 0 to 1; got {self.weight_averaging!r}"

@@ -21,8 +21,7 @@ class Bottleneck(EncoderMethod):
     n_components : int, width of the bottleneck, which is the embedding
     label_columns : as in `CEBRA`
     periods : as in `NER`
-    max_iter, batch_size, learning_rate, weight_averaging, window, random_state, device, verbose, and the
-        attributes : as in `EncoderMethod`
+    The other parameters, and the attributes : as in `EncoderMethod`
     """
 
     max_iter: int = 1600

@@ -25,8 +25,7 @@ class CEBRA(EncoderMethod):
     ----------
     label_columns : tuple of int, the label columns to use; None: all, as published
     temperature : float, τ of the loss
-    n_components, max_iter, batch_size, learning_rate, weight_averaging, window, random_state, device,
-        verbose, and the attributes : as in `EncoderMethod`
+    The other parameters, and the attributes : as in `EncoderMethod`
     """
 
     label_columns: tuple | None = None

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.models._common import Method, check_numbers
+from nerlib.sampling import stacked
 
 _STRENGTHS = np.logspace(-4, 1, 26)  # the λ tried; steps of 1.6, Kobak's are of 1.5
 _REPEATS = 10  # held-out trials of each direction, one at a time; Kobak's number too
@@ -38,15 +39,16 @@ class DPCA(Method):
     regularizer : "auto" or float >= 0, λ above, free of units and of the scale of the rates (that of the
         `dPCA` package is λ / ‖X‖). "auto" takes the λ that best restores the marginalisations of the training
         averages from one held-out trial of each direction, over up to ten draws (see `held_out_error`)
+    window : int, bins of history side by side, the current bin included (Kobak et al.: 1)
     random_state : int, RandomState or None; which trials are left out for equal numbers, and held out
 
     Attributes
     ----------
-    decoders_, encoders_ : dict, "stimulus", "time" and "mixed" to arrays (N, n_components), D and F
+    decoders_, encoders_ : dict, "stimulus", "time" and "mixed" to arrays (window × N, n_components), D and F
     explained_variance_ : dict of arrays (n_components,), share of the variance of the trial averages that
         each component restores, ‖dᵀX‖² / ‖X‖²
     regularizer_ : float, λ
-    mean_ : array (N,), mean of the trial averages (spikes/bin)
+    mean_ : array (window × N,), mean of the trial averages (spikes/bin)
     directions_ : array (K,), degrees, ascending
     n_trials_, n_bins_ : int, trials of each direction and bins of each trial that were used
     n_features_in_ : int, neurons
@@ -56,6 +58,7 @@ class DPCA(Method):
     n_components: int = 3
     _: KW_ONLY
     regularizer: Any = "auto"
+    window: int = 1
     random_state: Any = None
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
@@ -68,7 +71,7 @@ class DPCA(Method):
         ValueError, TypeError : a bad parameter, NaN, lengths that disagree, no or scattered trials, a
             direction that changes within a trial or has one trial, too few directions or bins
         """
-        check_numbers(self, Integral, "n_components")
+        check_numbers(self, Integral, "n_components", "window")
         strength = self.regularizer
         number = isinstance(strength, Real) and not isinstance(strength, bool)
         if not number and not (isinstance(strength, str) and strength == "auto"):
@@ -77,7 +80,7 @@ class DPCA(Method):
             raise ValueError(f"regularizer must be finite and not negative; got {strength!r}")
         X, labels, trial = self._check_data(X, y, trial, dtype=np.float64)
         rng = check_random_state(self.random_state)
-        self.directions_, trials = _group_trials(X, labels[:, -1], trial, rng)
+        self.directions_, trials = _group_trials(stacked(X, trial, self.window), labels[:, -1], trial, rng)
         n_directions, self.n_trials_, self.n_bins_, _ = trials.shape
         if self.n_components >= min(n_directions, self.n_bins_):
             limits = f"the {n_directions} directions and the {self.n_bins_} bins of the shortest trial"
@@ -99,7 +102,8 @@ class DPCA(Method):
         """Project rates (T, N) onto the stimulus components, bin by bin: float64 array (T, n_components)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)
-        return (X - self.mean_) @ self.decoders_["stimulus"]
+        trial = self._check_trial(trial, len(X))
+        return (stacked(X, trial, self.window) - self.mean_) @ self.decoders_["stimulus"]
 
     def _pick_strength(self, trials):
         """λ of the least held-out error; trials (K, trials, bins, N) are in random order."""

@@ -24,8 +24,7 @@ class NER(EncoderMethod):
     periods : one entry per label column, None for linear, the period for circular; None: all linear.
         `Session.periods` has those of a session, with direction as in the paper: (None, None, 360)
     weights : one factor per label column, or None for all 1
-    n_components, max_iter, batch_size, learning_rate, weight_averaging, window, random_state, device,
-        verbose, and the attributes : as in `EncoderMethod`
+    The other parameters, and the attributes : as in `EncoderMethod`
     """
 
     max_iter: int = 1200

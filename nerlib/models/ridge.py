@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.models._common import FLOATS, Method, check_numbers, regression_targets
-from nerlib.sampling import history
+from nerlib.sampling import stacked
 
 _PENALTIES = np.logspace(-2, 5, 8)
 
@@ -55,7 +55,7 @@ class Ridge(Method):
                 f"the penalty is chosen over whole trials; give at least two, not 1 (n_samples={len(X)})"
             )
         folds = GroupKFold(min(5, n_groups)).split(X, groups=groups)
-        X, targets = self._history(X, trial), regression_targets(labels, self.periods)
+        X, targets = stacked(X, trial, self.window), regression_targets(labels, self.periods)
         scores = [_r2_by_penalty(X[own], targets[own], X[held], targets[held]) for own, held in folds]
         self.ridge_ = SklearnRidge(_PENALTIES[np.mean(scores, axis=0).argmax()]).fit(X, targets)
         return self
@@ -65,13 +65,7 @@ class Ridge(Method):
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=FLOATS)
         trial = self._check_trial(trial, len(X))
-        return self.ridge_.predict(self._history(X, trial)).reshape(len(X), -1)
-
-    def _history(self, X, trial):
-        if self.window == 1:
-            return X
-        bins = history(trial, len(X), self.window)(np.arange(len(X)))
-        return X[bins].reshape(len(X), -1)
+        return self.ridge_.predict(stacked(X, trial, self.window)).reshape(len(X), -1)
 
     @property
     def _n_features_out(self):

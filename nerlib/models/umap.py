@@ -10,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.models._common import Method, check_numbers
+from nerlib.sampling import stacked
 
 _EXACT = 20_000  # bins up to which neighbors are exact; umap-learn searches approximately beyond
 _PASSED_ON = ("n_components", "n_neighbors", "min_dist", "random_state", "verbose")
@@ -29,6 +30,7 @@ class UMAP(Method):
     n_neighbors : int >= 2, bins in the neighbourhood of a bin; at most all other bins
     min_dist : float >= 0, how close two bins may lie in the map
     max_iter : int or None, epochs; None: umap-learn's choice, 500 up to 10 000 bins and 200 beyond
+    window : int, bins of history side by side, the current bin included (the paper: 1)
     random_state : int, RandomState or None
     verbose : bool, whether umap-learn reports its progress
 
@@ -45,14 +47,15 @@ class UMAP(Method):
     n_neighbors: int = 15
     min_dist: float = 0.1
     max_iter: int | None = None
+    window: int = 1
     random_state: Any = None
     verbose: bool = False
 
     def fit(self, X: Any, y: Any = None, trial: Any = None) -> Self:
         """Fit the map on rates (T, N); returns self.
 
-        Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``. Trial ids (T,) change
-        nothing, since bins are mapped one by one.
+        Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``. Trial ids (T,) keep
+        history within its trial; with ``window=1`` they change nothing.
 
         Raises
         ------
@@ -66,8 +69,8 @@ class UMAP(Method):
         """Place rates (T, N) in the fitted map, without labels: float32 array (T, n_components)."""
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float32)
-        self._check_trial(trial, len(X))
-        return self.umap_.transform(X)
+        trial = self._check_trial(trial, len(X))
+        return self.umap_.transform(stacked(X, trial, self.window))
 
     def fit_transform(self, X: Any, y: Any = None, trial: Any = None) -> np.ndarray:
         """Fit the map, and return where it put the bins it was fitted on: float32 (T, n_components)."""
@@ -80,12 +83,13 @@ class UMAP(Method):
         ``supervised=True`` it is given the directions that are to be decoded.
         """
         check_is_fitted(self)
-        if np.array_equal(np.asarray(X, np.float32), self.umap_._raw_data):
+        seen = stacked(np.asarray(X, np.float32), trial, self.window)
+        if np.array_equal(seen, self.umap_._raw_data):
             return self.umap_.embedding_
         return self._fitted_map(X, y, trial, reset=False).embedding_
 
     def _fitted_map(self, X, y, trial, reset):
-        check_numbers(self, Integral, "n_components", "n_neighbors")
+        check_numbers(self, Integral, "n_components", "n_neighbors", "window")
         check_numbers(self, Integral, "max_iter", optional=True)
         if self.min_dist != 0:
             check_numbers(self, Real, "min_dist")
@@ -101,7 +105,7 @@ class UMAP(Method):
                     f"supervised=True needs a category, such as direction, as the last label column; it has "
                     f"{y.max() + 1} different values in {len(X)} bins"
                 )
-        self._check_trial(trial, len(X))
+        X = stacked(X, self._check_trial(trial, len(X), 1), self.window)
         if not 2 <= self.n_neighbors < len(X):
             within = f"from 2 to {len(X) - 1} with {len(X)} bins"
             raise ValueError(f"n_neighbors must be {within}; got {self.n_neighbors}")

@@ -203,8 +203,17 @@ def test_long_trials_lose_their_last_bins(data):
 def test_follows_the_conventions_of_scikit_learn(data, capsys):
     rates, labels, trial = data
     model = DPCA(2, regularizer=0.1, random_state=3)
-    assert clone(model).get_params() == {"n_components": 2, "regularizer": 0.1, "random_state": 3}
-    assert DPCA().get_params() == {"n_components": 3, "regularizer": "auto", "random_state": None}
+    assert clone(model).get_params() == DPCA().get_params() | {
+        "n_components": 2,
+        "regularizer": 0.1,
+        "random_state": 3,
+    }
+    assert DPCA().get_params() == {
+        "n_components": 3,
+        "regularizer": "auto",
+        "window": 1,
+        "random_state": None,
+    }
     model.set_params(n_components=3)
     assert model.fit(rates, labels, trial) is model
     assert np.array_equal(model.fit_transform(rates, labels, trial), model.transform(rates, trial))

@@ -30,7 +30,7 @@ def test_is_scikit_learns_and_ignores_labels_and_trials(session):
 
 
 def test_parameters():
-    assert PCA().get_params() == {"n_components": 3}
+    assert PCA().get_params() == {"n_components": 3, "window": 1}
     with pytest.raises(TypeError):
         PCA(3, None)
 
