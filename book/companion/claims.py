@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from companion import intervals
 from companion.comparison import METRICS, with_paper
+from companion.intervals import Estimate
 from companion.paper import CONTROLS
 from nerlib.session import Session
 
@@ -15,11 +17,11 @@ def claim(
     text: str,
     sessions: Sequence[Session],
     metric: str,
-    values: Sequence[float],
+    ours: Estimate,
     *,
     paper: float | None = None,
     tolerance: float | None = None,
-    at_least: float | None = None,
+    lead: bool = False,
     reason: str = "",
     seconds: float | None = None,
 ) -> dict:
@@ -29,44 +31,44 @@ def claim(
     ----------
     text, metric : str, the claim and what was measured
     sessions : list of Session that it was tested on
-    values : our values, one per seed
+    ours : Estimate of `intervals.estimate`, our value
     paper : float or None (or NaN), the paper's value for the same sessions; ignored for simulated sessions
     tolerance : float, how far ours may be from the paper's, set before the run; needed with ``paper``
-    at_least : float or None, what ours must reach where the paper gives no value, set before the run
-    reason : str, what the verdict rests on, why ours differs from the paper's, or why the paper has none; a
-        value that is reproduced needs none
+    lead : bool, whether ours is a difference, by how much NER leads; its verdict is that of
+        `intervals.verdict`
+    reason : str, what the verdict rests on, why ours differs from the paper's, or why the paper has none
     seconds : float or None, processor time of fitting
 
     Raises
     ------
-    ValueError : a value of the paper, and neither a tolerance nor ``at_least``
+    ValueError : a value of the paper without a tolerance
     """
-    ours = float(np.mean(values))
     paper = None if paper is None or np.isnan(paper) else float(paper)
-    if paper is not None and tolerance is None and at_least is None:
+    if paper is not None and tolerance is None:
         raise ValueError(
             f"claim {text!r} has the paper's value {paper:g} and no tolerance; give tolerance=, "
             "how far ours may be from it"
         )
     simulated = any(session.simulated for session in sessions)
     if simulated:
-        paper, verdict, reason = None, "simulated", "" if at_least is None else reason
-    elif at_least is not None:
-        verdict = f"holds (≥ {at_least:g})" if ours >= at_least else f"does not hold (< {at_least:g})"
+        paper, verdict, reason = None, "simulated", reason if lead else ""
+    elif lead:
+        verdict = intervals.verdict(ours)
     elif paper is None or tolerance is None:
         verdict = "no published value"
-    elif abs(ours - paper) <= tolerance:
-        verdict, reason = "reproduced", f"differs by {abs(ours - paper):.3f}"
+    elif abs(ours.mean - paper) <= tolerance:
+        verdict = "reproduced"
     else:
-        verdict = f"{'higher' if ours > paper else 'lower'} by {abs(ours - paper):.3f}"
+        verdict = f"{'higher' if ours.mean > paper else 'lower'} by {abs(ours.mean - paper):.3f}"
     areas = Counter(session.area for session in sessions)
     return {
         "claim": text,
         "sessions": " + ".join(f"{n} {area}" for area, n in areas.items()),
         "metric": metric,
         "paper": paper,
-        "ours": ours,
-        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "ours": ours.mean,
+        "low": ours.low,
+        "high": ours.high,
         "tolerance": None if simulated else tolerance,
         "verdict": verdict,
         "reason": reason,
@@ -84,6 +86,10 @@ def claim_scores(
 ) -> list[dict]:
     """The claim that the paper's means are reproduced, over the recordings that it has values for.
 
+    It is a claim about these recordings, so it needs no interval over others; the reason says how far ours is
+    from the paper's on average, with an interval where there are sessions enough, and in how many recordings
+    (or pairs) it is within the tolerance.
+
     Parameters
     ----------
     text, sessions, tolerance : as in `claim`
@@ -96,16 +102,24 @@ def claim_scores(
     list of dict, one row a metric
     """
     rows = []
+    ends = [name for name in ("session", "target") if name in scores]
     for metric, part in with_paper(scores).groupby("metric", sort=False):
+        means = part.groupby([*ends, "recording"])[["ours", "paper"]].mean().reset_index()
+        ours = intervals.estimate(means["ours"], *(means[name] for name in ends))
         reason = ""
         if part["paper"].isna().all():
             if (part["protocol"] != "published").any():
                 reason = "the paper gives none in this protocol"
-        elif kept is not None and (kept["metric"] == metric).any():
-            reason = f"{kept.loc[kept['metric'] == metric, 'ours'].mean():.3f} at the published settings"
-        ours, paper = part.groupby("seed")["ours"].mean(), part["paper"].mean()
+        else:
+            off = means["ours"] - means["paper"]
+            within = (off.abs() <= tolerance).sum()
+            differs = intervals.estimate(off, *(means[name] for name in ends))
+            reason = f"differs by {differs}; {within} of {len(off)} within {tolerance:g}"
+            if kept is not None and (kept["metric"] == metric).any():
+                at_paper = kept.loc[kept["metric"] == metric, "ours"].mean()
+                reason += f"; {at_paper:.3f} at the published settings"
         about: dict = {"tolerance": tolerance, "reason": reason, "seconds": _fitting_seconds(part)}
-        rows.append(claim(text, sessions, METRICS[metric], ours, paper=paper, **about))
+        rows.append(claim(text, sessions, METRICS[metric], ours, paper=means["paper"].mean(), **about))
     return rows
 
 
@@ -120,22 +134,24 @@ def claim_leads(where: str, sessions: Sequence[Session], scores: pd.DataFrame) -
 
     Returns
     -------
-    list of dict, one row for the methods and one for the controls, if there are any: by how much NER exceeds
-    the best of them, the one with the highest mean over seeds
+    list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads the
+    best of them, the one with the highest mean
     """
     scores = scores[scores["metric"] == "velocity_r2"]
-    by_seed = scores.groupby(["method", "seed"], sort=False)["ours"].mean().unstack("seed")
-    by_seed = by_seed.apply(lambda method: method.fillna(method.mean()), axis=1)  # of deterministic methods
-    methods = [name for name in by_seed.index if name not in ("NER", *CONTROLS)]
+    found = intervals.leads(scores).set_index("other")
+    controls = [name for name in found.index if name.split(",")[0] in CONTROLS]
     rows = []
-    for others in (methods, [name for name in by_seed.index if name in CONTROLS]):
-        if others:
-            best = by_seed.loc[others].mean(axis=1).idxmax()
-            named = others[0] if len(others) == 1 else f"the best of {'; '.join(others)}"
-            text, lead = f"{where}: NER is ahead of {named}", by_seed.loc["NER"] - by_seed.loc[best]
-            reason = f"the best is {best}, {by_seed.loc[best].mean():.3f}"
+    for kind, others in (
+        ("the paper's methods", found.index.difference(controls)),
+        ("the controls", controls),
+    ):
+        if len(others):
+            best = found.loc[others, "mean"].idxmin()
+            lead = intervals.lead(scores, "NER", best)
+            reason = f"the best is {best}; NER is ahead in {lead.positive} of {lead.values}"
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])
-            about: dict = {"at_least": 0, "reason": reason, "seconds": seconds}
+            text = f"{where}: NER against the best of {kind}"
+            about: dict = {"lead": True, "reason": reason, "seconds": seconds}
             rows.append(claim(text, sessions, "lead in R² of velocity", lead, **about))
     return rows
 

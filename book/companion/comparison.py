@@ -109,19 +109,3 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     table = pd.DataFrame({"ours": ours, "paper": paper}, index=mean.index)
     table = table if mean["paper"].notna().any() else table[["ours"]]
     return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[order]
-
-
-def margin_over(scores: pd.DataFrame, method: str = "NER") -> pd.DataFrame:
-    """By how much a method's score, its mean over recordings and seeds, exceeds that of every other method.
-
-    Parameters
-    ----------
-    scores : DataFrame of `compare`, of one split, protocol and decoder
-    method : str
-
-    Returns
-    -------
-    DataFrame, index the other methods, columns the metrics; positive where ``method`` is better
-    """
-    means = scores.groupby(["metric", "method"], sort=False)["ours"].mean().unstack("metric")
-    return means.loc[method] - means.drop(index=method)

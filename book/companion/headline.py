@@ -3,6 +3,8 @@
 from itertools import zip_longest
 from textwrap import wrap
 
+from companion.results import interval_text
+
 
 def headline_rows(results: list[dict], data: str) -> tuple[list[str], dict[str, list[list[str]]]]:
     """The headline as text, simulated values without the paper's: column names, and chapter -> rows."""
@@ -21,13 +23,12 @@ def headline_rows(results: list[dict], data: str) -> tuple[list[str], dict[str, 
     for result in results:
         for row in result["headline"]:
             paper = None if result["provenance"]["data"] == "simulated" else row["paper"]
-            spread = "" if row["sd"] is None else f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{row['sd']:.2g}"
             shown = {
                 "Claim": row["claim"],
                 "Sessions": row["sessions"],
                 "Metric": row["metric"],
                 "Paper": number(paper),
-                "Ours": number(row["ours"]) + spread,
+                "Ours": number(row["ours"]) + interval_text(row),
                 "Tolerance": number(None if paper is None else row["tolerance"]),
                 "Verdict": row["verdict"] + (f": {row['reason']}" if row["reason"] else ""),
                 "Time": duration(row["seconds"]),

@@ -13,7 +13,7 @@ import nbformat
 
 from companion.results import BookError, write_text
 
-TOLERANCE = 0.05  # of headline rows that state none, such as leads; or three s.d. over seeds
+TOLERANCE = 0.05  # of headline rows that state none, such as leads
 RESULTS = "published.json"  # beside the chapters: their results without the records
 RANDOM_ID = re.compile(
     r"(?<=\bT_)[0-9a-f]{5}(?=[_\W])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<= at 0x)[0-9a-f]+"
@@ -111,7 +111,7 @@ def differences(kept: list[dict], made: list[dict]) -> list[str]:
     for key in rows.keys() & again.keys():
         before, now = rows[key], again[key]
         lost = before["verdict"] == "reproduced" != now["verdict"]
-        allowed = before["tolerance"] or max(TOLERANCE, 3 * (before["sd"] or 0))
+        allowed = before["tolerance"] or TOLERANCE
         if lost or abs(now["ours"] - before["ours"]) > allowed:
             told = [f"{row['ours']:.3f} ({row['verdict']})" for row in (before, now)]
             found.append(f"{' '.join(key)}: was {told[0]}, is {told[1]}")

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"text": str, "text or null": (str, NoneType), "number or null": (int, float, NoneType)}
 KINDS |= {"list": list, "object": dict}
 HEADLINE = dict.fromkeys(("claim", "sessions", "metric", "verdict", "reason"), "text")
-HEADLINE |= dict.fromkeys(("paper", "ours", "sd", "tolerance", "seconds"), "number or null")
+HEADLINE |= dict.fromkeys(("paper", "ours", "low", "high", "tolerance", "seconds"), "number or null")
 PROVENANCE = dict.fromkeys(("data", "profile", "code", "device", "date"), "text")
 PROVENANCE |= {"commit": "text or null", "seeds": "list", "versions": "object", "sessions": "object"}
 FILE = {"chapter": "text", "provenance": "object", "headline": "list", "records": "list"}
@@ -227,11 +227,16 @@ def describe(sessions: Sequence[Session], absent: Iterable[tuple] = (), *, profi
     return "\n\n".join(lines)
 
 
+def interval_text(row: dict) -> str:
+    """The 95 % interval of a headline row, "" where it has none."""
+    return "" if row["low"] is None else f" [{row['low']:.3g}, {row['high']:.3g}]"
+
+
 def verdicts(results: dict) -> str:
     """The headline of `write_results` as a Markdown list, and its provenance."""
     rows, origin = results["headline"], results["provenance"]
     lines = [
-        f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}; **{r['verdict']}**"
+        f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}{interval_text(r)}; **{r['verdict']}**"
         + (f" ({r['reason']})." if r["reason"] else ".")
         for r in rows
     ]

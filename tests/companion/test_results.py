@@ -10,6 +10,7 @@ import pytest
 from toy import make_session
 
 from companion import claims, results
+from companion.intervals import Estimate
 from nerlib._provenance import source_digest
 
 
@@ -96,10 +97,13 @@ def test_nothing_half_written(tmp_path):
 
 
 def test_verdicts_tell_where_they_come_from(session, tmp_path):
-    rows = [claims.claim("c", [session], "m", [0.5], at_least=0, reason=why) for why in ("", "so it is")]
+    ours = Estimate(0.5, 0.4, 0.6, 9, 9, 9)
+    rows = [claims.claim("c", [session], "m", ours, lead=True, reason=why) for why in ("", "so it is")]
     options = {"sessions": [session], "profile": "fast", "seeds": [3, 4]}
     told = results.verdicts(results.write_results(tmp_path / "r.json", headline=rows, **options))
-    assert told.startswith("- c, m: 0.500; **holds (≥ 0)**.\n- c, m: 0.500; **holds (≥ 0)** (so it is).\n")
+    assert told.startswith(
+        "- c, m: 0.500 [0.4, 0.6]; **ahead**.\n- c, m: 0.500 [0.4, 0.6]; **ahead** (so it is).\n"
+    )
     assert "*Recorded data, 1 recording; profile fast; seeds 3, 4; nerlib" in told
     assert f"; {results.device()}; 20" in told
 

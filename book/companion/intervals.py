@@ -1,0 +1,148 @@
+"""How sure a mean over recordings is: bootstrap intervals over sessions, and what they allow to say.
+
+Areas recorded on one day share the movements, and pairs of recordings share their sessions; neither are
+independent. So sessions are drawn, not recordings or pairs (Methods page, *Intervals and verdicts*).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm, t
+
+from companion.comparison import METRICS
+
+LEVEL = 0.95
+MIN_SESSIONS = 6  # with five, even five differences of one sign would be no surprise: 2 / 2⁵ > 1 - LEVEL
+_DRAWS = 10_000
+
+
+class Estimate(NamedTuple):
+    """A mean over recordings, or pairs of them, and its interval.
+
+    Attributes
+    ----------
+    mean : float
+    low, high : float, the 95 % interval, or None with fewer than `MIN_SESSIONS` sessions
+    values : int, recordings or pairs
+    positive : int, those above zero
+    sessions : int, independent units
+    """
+
+    mean: float
+    low: float | None
+    high: float | None
+    values: int
+    positive: int
+    sessions: int
+
+    def __str__(self):
+        if self.low is None:
+            return f"{self.mean:.3f}"
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def estimate(values, *sessions) -> Estimate:
+    """The mean of some values, with its bootstrap interval over sessions.
+
+    A draw takes as many sessions as there are, with replacement; a value counts as often as its session was
+    drawn, a value of two sessions (a pair) as often as both were, multiplied. The quantiles lie further out
+    than 2.5 and 97.5 % (Hesterberg, The American Statistician 2015): for a mean of normal values they give
+    Student's interval, where plain quantiles are too narrow with few sessions.
+
+    Parameters
+    ----------
+    values : array (n,), one a recording or pair, already averaged over seeds
+    *sessions : one or two arrays (n,), the session, or the two sessions, of each value
+
+    Raises
+    ------
+    ValueError : no values, one that is not finite, or lengths that disagree
+    """
+    values = np.asarray(values, float)
+    if not len(values) or not np.isfinite(values).all() or any(len(s) != len(values) for s in sessions):
+        lengths = [len(s) for s in sessions]
+        raise ValueError(
+            f"expected finite values and the session of each; got {len(values)} values, "
+            f"{np.isfinite(values).sum()} of them finite, and sessions of lengths {lengths}"
+        )
+    names, codes = np.unique(np.concatenate([np.asarray(s, str) for s in sessions]), return_inverse=True)
+    codes, count = codes.reshape(len(sessions), -1), len(names)
+    about = len(values), int((values > 0).sum()), count
+    if count < MIN_SESSIONS:
+        return Estimate(float(values.mean()), None, None, *about)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=_DRAWS)
+    weights = drawn[:, codes[0]]
+    if len(codes) == 2:
+        weights = weights * np.where(codes[0] == codes[1], 1, drawn[:, codes[1]])
+    total = weights.sum(axis=1)
+    means = (weights @ values)[total > 0] / total[total > 0]
+    tail = norm.cdf(-np.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1))
+    low, high = np.quantile(means, [tail, 1 - tail])
+    return Estimate(float(values.mean()), float(low), float(high), *about)
+
+
+def verdict(lead: Estimate) -> str:
+    """What a mean difference allows to say: ahead, behind, level (its interval holds zero) or undecided."""
+    if lead.low is None or lead.high is None:
+        return "undecided"
+    return "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "level"
+
+
+def differences(scores: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
+    """By how much a method exceeds another, recording by recording (or pair by pair).
+
+    Parameters
+    ----------
+    scores : DataFrame of `comparison.compare` or `compare_transfer`, of one metric, split, protocol and decoder
+    method, other : str
+
+    Returns
+    -------
+    DataFrame, one row a recording that has both, seeds averaged first: "difference", "session" and, for
+    transfers, "target"
+    """
+    ends = [name for name in ("session", "target") if name in scores]
+    means = scores.groupby([*ends, "recording", "method"], sort=False)["ours"].mean().unstack("method")
+    return (means[method] - means[other]).dropna().rename("difference").reset_index()
+
+
+def lead(scores: pd.DataFrame, method: str, other: str) -> Estimate:
+    """The `estimate` of `differences`."""
+    table = differences(scores, method, other)
+    return estimate(table["difference"], *(table[name] for name in ("session", "target") if name in table))
+
+
+def leads(scores: pd.DataFrame, method: str = "NER") -> pd.DataFrame:
+    """By how much a method leads each of the others, metric by metric.
+
+    Parameters
+    ----------
+    scores : DataFrame of `comparison.compare` or `compare_transfer`, of one split, protocol and decoder
+    method : str
+
+    Returns
+    -------
+    DataFrame, one row a metric and other method: metric, other, the fields of `Estimate`, and verdict
+    """
+    rows = []
+    for metric, part in scores.groupby("metric", sort=False):
+        for other in part["method"].unique():
+            if other != method:
+                found = lead(part, method, other)
+                about = {"metric": metric, "other": other}
+                rows.append(about | found._asdict() | {"verdict": verdict(found)})
+    return pd.DataFrame(rows)
+
+
+def lead_table(table: pd.DataFrame) -> pd.DataFrame:
+    """`leads` in words, one row a method, one column a metric: difference, interval, count and verdict."""
+    told = [
+        f"{row.mean:+.3f}"
+        + ("" if np.isnan(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]")
+        + f", {row.positive} of {row.values}: {row.verdict}"
+        for row in table.astype({"low": float, "high": float}).itertuples(index=False)
+    ]
+    words = table.assign(told=told, metric=table["metric"].replace(METRICS))
+    order = dict.fromkeys(table["other"])
+    return words.pivot(index="other", columns="metric", values="told").loc[list(order)].fillna("—")
