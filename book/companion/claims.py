@@ -134,8 +134,8 @@ def claim_leads(where: str, sessions: Sequence[Session], scores: pd.DataFrame) -
 
     Returns
     -------
-    list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads the
-    best of them, the one with the highest mean
+    list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads
+    the best of them, the one with the highest mean
     """
     scores = scores[scores["metric"] == "velocity_r2"]
     found = intervals.leads(scores).set_index("other")

@@ -94,7 +94,7 @@ def differences(scores: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    scores : DataFrame of `comparison.compare` or `compare_transfer`, of one metric, split, protocol and decoder
+    scores : DataFrame of `comparison.compare` or `compare_transfer`: one metric, split, protocol, decoder
     method, other : str
 
     Returns

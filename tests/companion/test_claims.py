@@ -40,7 +40,7 @@ def test_no_paper_value_stands_beside_a_simulated_claim():
 
 
 def scored(method, values, seconds=1.0, names="abcdefgh"):
-    """Rows as `compare` makes them: recordings that differ by 0.01, one row a seed; a fit takes ``seconds``."""
+    """Rows as `compare` makes them, one a recording and seed; recordings differ by 0.01."""
     about = {"area": "M1", "method": method, "metric": "velocity_r2", "protocol": "published"}
     about |= {"paper": 0.5, "seconds": seconds}
     return [
@@ -55,7 +55,7 @@ def test_claims_of_means_say_how_far_they_are_from_the_paper(session):
     kept = pd.DataFrame(scored("NER", [0.51]))
     [row] = claims.claim_scores("c", [session], scores, tolerance=0.08, kept=kept)
     assert (row["metric"], row["verdict"], row["seconds"]) == ("R² of velocity", "higher by 0.105", 16)
-    assert row["low"] < row["ours"] == pytest.approx(0.605) < row["high"]
+    assert row["ours"] == pytest.approx(0.605) and row["low"] < row["ours"] < row["high"]
     assert row["reason"].startswith("differs by 0.105 [0.0")
     assert row["reason"].endswith("; 2 of 8 within 0.08; 0.505 at the published settings")
     [row] = claims.claim_scores("c", [session], scores, tolerance=0.2, kept=kept.iloc[:0])
