@@ -146,6 +146,41 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     return watermark_simulated(figure, sessions)
 
 
+def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NER") -> Figure:
+    """By how much a method leads each of the others, one panel a metric: the mean and its 95 % interval.
+
+    Filled where the interval excludes zero; beside it, in how many recordings the method is ahead.
+
+    Parameters
+    ----------
+    table : DataFrame of `intervals.leads`
+    sessions : list of Session that the table comes from
+    method : str, whose leads they are
+    """
+    order, shown = list(dict.fromkeys(table["other"])), list(dict.fromkeys(table["metric"]))
+    size = (9, 1.1 + 0.3 * len(order))
+    figure, panels = plt.subplots(
+        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
+    )
+    for axes, metric in zip(panels[0], shown, strict=True):
+        rows = table[table["metric"] == metric]
+        places = rows["other"].map(order.index).to_numpy()
+        ends = rows[["low", "high"]].astype(float).fillna({"low": rows["mean"], "high": rows["mean"]})
+        sure = rows["verdict"].isin(["ahead", "behind"]).to_numpy()
+        axes.axvline(0, color="0.6", linewidth=0.8)
+        axes.hlines(places, ends["low"], ends["high"], color=DECODED, linewidth=1.6)
+        axes.scatter(rows["mean"], places, s=30, edgecolors=DECODED, zorder=3,
+                     facecolors=np.where(sure, DECODED, "white"))  # fmt: skip
+        for place, row in zip(places, rows.itertuples(), strict=True):
+            axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
+                          fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
+        axes.set(xlabel=f"{method} less the other,\n{METRICS[metric]}")
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].invert_yaxis()
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)
+
+
 def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
 

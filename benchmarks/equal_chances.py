@@ -1,0 +1,166 @@
+"""Every method with 1 and 10 bins of history, and NER at its best: settings by validation, then one test.
+
+    python benchmarks/equal_chances.py
+
+Test trials choose nothing: `search` and `search_best` are given sessions reduced to their training trials, of
+which the last fifth is the validation set, and `test` fits what they chose. The same number of candidates for
+every method, one recording of each session, one seed; NER's best on all recordings. An hour on two cores.
+Writes book/reference/equal_chances.json, which chapter 3 quotes. Finished runs are cached: a second call
+continues where the first one stopped.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
+
+import pandas as pd
+
+from companion import paper, results
+from companion.catalogue import cache_folder, load_session, open_sessions
+from nerlib import Ensemble, experiments
+
+PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "equal_chances.json"
+SEARCH_SEED, SEEDS, BINS = 42, (42, 43), (1, 10)
+DROPOUT = {"neuron_dropout": 0.3}
+_RANK = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.25, "learning_rate": 6e-3}]
+_INFONCE = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.1}]
+_UMAP = [{"n_neighbors": n, "min_dist": d} for n in (15, 50) for d in (0.1, 0.5)]
+CANDIDATES: dict[str, list[dict]] = {
+    "NER": _RANK,
+    "CEBRA": _INFONCE,
+    "CEBRA-velocity": _INFONCE,
+    "CEBRA-16": _INFONCE,
+    "MSE bottleneck": [{}, DROPOUT, DROPOUT | {"learning_rate": 1e-2}, {"neuron_dropout": 0.5}],
+    "UMAP": _UMAP,
+    "UMAP-label": _UMAP,
+    "piVAE": [{}, {"learning_rate": 2e-4}, {"learning_rate": 8e-4}, {"max_iter": 30}],
+    "PCA": [{}],  # nothing to choose
+    "dPCA": [{}],  # chooses its penalty itself, of 26, on training trials
+    "ridge": [{}],  # of 8
+}
+# NER's best, and its causal form: all with 30 % of neurons dropped.
+BEST = [
+    {"window": window, "temperature": temperature, "learning_rate": 6e-3, "weights": (1, 1, weight)}
+    for window in (10, 15)
+    for temperature in (0.25, 0.15)
+    for weight in (1, 0.5)
+]
+BEST += [BEST[0] | {"max_iter": 2400}, BEST[0] | {"neuron_dropout": 0.5}]
+MEMBERS = (1, 5)  # fits that are averaged, of the best of these
+ENSEMBLES = ("MSE bottleneck", "CEBRA-velocity")  # rivals that get as many
+SMOOTHING = {"best": "published", "causal": "causal"}
+
+
+def describe(settings):
+    """Settings as text, as they stand in the records."""
+    return ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
+
+
+def windows(name):
+    """The histories that a method is tried with; pi-VAE has its ten bins, centred, anyway."""
+    return (10,) if name == "piVAE" else BINS
+
+
+def titled(name, window):
+    return name if window == 1 else f"{name}, {window} bins"
+
+
+def build(name, window, settings):
+    return paper.make_method(name, "fast", window=window, **settings)
+
+
+def build_best(settings, members):
+    """One NER, or an ensemble of it."""
+    ner = paper.make_method("NER", "fast", **DROPOUT | settings)
+    return ner if members == 1 else Ensemble(ner, n_members=members)
+
+
+def run(sessions, methods, seeds):
+    return experiments.run(sessions, methods, seeds, cache=cache_folder() / "runs")
+
+
+def on_validation(sessions, methods):
+    """Scores on validation trials; ``methods`` is a dict, (title, settings as text) -> estimator."""
+    training = [session.split()[0] for session in sessions]  # no test trial goes further than this line
+    records = run(training, {" | ".join(key): method for key, method in methods.items()}, [SEARCH_SEED])
+    kept = [r for r in records if r["split"] == "test" and r["protocol"] == "corrected"]
+    titles = {" | ".join(key): key for key in methods}
+    return [
+        r | {"method": titles[r["method"]][0], "settings": titles[r["method"]][1], "split": "validation"}
+        for r in kept
+    ]
+
+
+def search(sessions):
+    """Validation scores of every method, history and candidate, one recording of each session."""
+    first = [session for session in sessions if session.area != "PMd"]
+    tried = {
+        (titled(name, window), describe(settings)): build(name, window, settings)
+        for name, candidates in CANDIDATES.items()
+        for window in windows(name)
+        for settings in candidates
+    }
+    return on_validation(first, tried)
+
+
+def search_best(sessions, title):
+    """Validation scores of `BEST`, and of ensembles of the best of them, on all recordings."""
+    records = on_validation(sessions, {(title, describe(s)): build_best(s, 1) for s in BEST})
+    best = chosen(records, title, BEST)
+    sizes = {(f"{title}, members", f"members={members}"): build_best(best, members) for members in MEMBERS}
+    return records + on_validation(sessions, sizes)
+
+
+def chosen(records, title, candidates):
+    """The candidate with the best validation score, the mean of the three, over recordings."""
+    table = pd.DataFrame(records).query("method == @title")
+    score = table[["velocity_r2", "position_r2", "direction_accuracy"]].mean(axis=1)
+    best = score.groupby(table["settings"]).mean().idxmax()
+    return next(settings for settings in candidates if describe(settings) == best)
+
+
+def chosen_best(records, title):
+    """NER with the settings and the number of members that `search_best` found best."""
+    sizes = [{"members": members} for members in MEMBERS]
+    members = chosen(records, f"NER, {title}, members", sizes)
+    return build_best(chosen(records, f"NER, {title}", BEST), **members)
+
+
+def alike(methods, smoothing):
+    """What stands beside NER's best: ensembles of rivals, and all of them on causal rates where NER is."""
+    found = {name: Ensemble(methods[f"{name}, 10 bins"], n_members=MEMBERS[-1]) for name in ENSEMBLES}
+    if smoothing == "causal":  # pi-VAE's window is centred, so it cannot be causal
+        rest = [name for name in CANDIDATES if name not in ("NER", "piVAE", *ENSEMBLES)]
+        found |= {name: methods[f"{name}, 10 bins"] for name in rest}
+    return found
+
+
+def chosen_methods(records):
+    """title -> estimator with the chosen settings, of all methods and histories."""
+    return {
+        titled(name, window): build(name, window, chosen(records, titled(name, window), candidates))
+        for name, candidates in CANDIDATES.items()
+        for window in windows(name)
+    }
+
+
+def main():
+    recordings, _ = open_sessions("recorded")
+    validated = search(recordings)
+    methods = chosen_methods(validated)
+    tested = run(recordings, methods, SEEDS)
+    for title, smoothing in SMOOTHING.items():
+        sessions = [load_session(s.name, s.area, smoothing=smoothing) for s in recordings]
+        found = search_best(sessions, f"NER, {title}")
+        compared = {f"NER, {title}": chosen_best(found, title)}
+        for name, rival in alike(methods, smoothing).items():
+            compared[f"{name}, {title}"] = rival
+        tested += run(sessions, compared, SEEDS)
+        validated += found
+    kept = [{k: v for k, v in r.items() if k != "direction_over_time"} for r in validated + tested]
+    results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=kept)
+
+
+if __name__ == "__main__":
+    main()
