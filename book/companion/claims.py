@@ -123,28 +123,29 @@ def claim_scores(
     return rows
 
 
-def claim_leads(where: str, sessions: Sequence[Session], scores: pd.DataFrame) -> list[dict]:
-    """The claims that NER's R² of velocity exceeds that of the paper's other methods, and of the controls.
+def claim_leads(
+    where: str, sessions: Sequence[Session], scores: pd.DataFrame, metric: str = "velocity_r2"
+) -> list[dict]:
+    """The claims that NER's score exceeds that of the paper's other methods, and of the controls.
 
     Parameters
     ----------
     where : str, what was decoded, and in which protocol
     sessions : list of Session
     scores : DataFrame of `comparison.compare`, of one split, protocol and decoder
+    metric : str, the score that is compared
 
     Returns
     -------
     list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads
     the best of them, the one with the highest mean
     """
-    scores = scores[scores["metric"] == "velocity_r2"]
+    scores = scores[scores["metric"] == metric]
     found = intervals.leads(scores).set_index("other")
     controls = [name for name in found.index if name.split(",")[0] in CONTROLS]
     rows = []
-    for kind, others in (
-        ("the paper's methods", found.index.difference(controls)),
-        ("the controls", controls),
-    ):
+    kinds = {"the paper's methods": found.index.difference(controls), "the controls": controls}
+    for kind, others in kinds.items():
         if len(others):
             best = found.loc[others, "mean"].idxmin()
             lead = intervals.lead(scores, "NER", best)
@@ -152,10 +153,12 @@ def claim_leads(where: str, sessions: Sequence[Session], scores: pd.DataFrame) -
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])
             text = f"{where}: NER against the best of {kind}"
             about: dict = {"lead": True, "reason": reason, "seconds": seconds}
-            rows.append(claim(text, sessions, "lead in R² of velocity", lead, **about))
+            rows.append(claim(text, sessions, f"lead in {METRICS.get(metric, metric)}", lead, **about))
     return rows
 
 
-def _fitting_seconds(scores: pd.DataFrame) -> float:
-    """Processor time of the fits behind some scores, each counted once."""
+def _fitting_seconds(scores: pd.DataFrame) -> float | None:
+    """Processor time of the fits behind some scores, each counted once; None where they do not tell."""
+    if "seconds" not in scores:
+        return None
     return scores.drop_duplicates(["session", "area", "method", "seed"])["seconds"].sum()

@@ -82,30 +82,3 @@ def with_paper(scores: pd.DataFrame) -> pd.DataFrame:
     """The rows of recordings that the paper has values for, metric by metric; all rows where it has none."""
     known = scores["paper"].notna().groupby([scores["recording"], scores["metric"]]).transform("any")
     return scores[known | ~known.groupby(scores["metric"]).transform("any")]
-
-
-def summary(scores: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: means over recordings, and their spread over seeds.
-
-    Where the paper has values of a metric, only the recordings that it has values for count, so that both
-    columns are means over the same ones.
-
-    Parameters
-    ----------
-    scores : DataFrame of `compare`, of one split, protocol and decoder
-
-    Returns
-    -------
-    DataFrame of text, index method, columns (metric, "ours" or "paper")
-    """
-    order, scores = scores["method"].unique(), with_paper(scores)
-    by_seed = scores.groupby(["method", "metric", "seed"], sort=False)[["ours", "paper"]].mean()
-    by_method = by_seed.groupby(["method", "metric"], sort=False)
-    mean, spread = by_method.mean(), by_method["ours"].std().fillna(0)
-    ours = [
-        f"{m:.3f}" + (f" ± {s:.3f}" if s > 5e-4 else "") for m, s in zip(mean["ours"], spread, strict=True)
-    ]
-    paper = ["—" if np.isnan(m) else f"{m:.3f}" for m in mean["paper"]]
-    table = pd.DataFrame({"ours": ours, "paper": paper}, index=mean.index)
-    table = table if mean["paper"].notna().any() else table[["ours"]]
-    return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[order]

@@ -174,7 +174,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
-        axes.set(xlabel=f"{method} less the other,\n{METRICS[metric]}")
+        axes.set(xlabel=f"{method} less the other,\n{METRICS.get(metric, metric)}")
     panels[0, 0].set_yticks(range(len(order)), order)
     panels[0, 0].invert_yaxis()
     sns.despine(figure)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from companion.comparison import METRICS
+from companion.comparison import METRICS, with_paper
 
 LEVEL = 0.95
 MIN_SESSIONS = 6  # with five, even five differences of one sign would be no surprise: 2 / 2⁵ > 1 - LEVEL
@@ -80,6 +80,33 @@ def estimate(values, *sessions) -> Estimate:
     tail = norm.cdf(-np.sqrt(count / (count - 1)) * t.ppf((1 + LEVEL) / 2, count - 1))
     low, high = np.quantile(means, [tail, 1 - tail])
     return Estimate(float(values.mean()), float(low), float(high), *about)
+
+
+def summary(scores: pd.DataFrame) -> pd.DataFrame:
+    """One row a method: means over recordings with their intervals, seeds averaged first; and the paper's.
+
+    Where the paper has values of a metric, only the recordings that it has values for count, so that both
+    columns are means over the same ones.
+
+    Parameters
+    ----------
+    scores : DataFrame of `comparison.compare`, of one split, protocol and decoder
+
+    Returns
+    -------
+    DataFrame of text, index method, columns (metric, "ours" or "paper")
+    """
+    order, scores = scores["method"].unique(), with_paper(scores)
+    told = {}
+    for key, part in scores.groupby(["method", "metric"], sort=False):
+        ends = [name for name in ("session", "target") if name in part]
+        means = part.groupby([*ends, "recording"])[["ours", "paper"]].mean().reset_index()
+        paper = means["paper"].mean()
+        ours = str(estimate(means["ours"], *(means[name] for name in ends)))
+        told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else f"{paper:.3f}"}
+    table = pd.DataFrame(told).T.rename_axis(["method", "metric"])
+    table = table if scores["paper"].notna().any() else table[["ours"]]
+    return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[order]
 
 
 def verdict(lead: Estimate) -> str:

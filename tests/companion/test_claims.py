@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from toy import make_session
 
-from companion import claims, comparison, intervals
+from companion import claims, intervals
 from companion.intervals import Estimate
 
 HALF = Estimate(0.5, 0.4, 0.6, 9, 9, 9)
@@ -78,9 +78,9 @@ def test_only_recordings_that_the_paper_has_values_for_stand_beside_its_mean(ses
     scores = pd.DataFrame(rows)
     [row] = claims.claim_scores("c", [session], scores.query("method == 'NER'"), tolerance=0.03)
     assert (row["ours"], row["paper"], row["low"]) == (pytest.approx(0.79), 0.5, None)
-    table = comparison.summary(scores)["velocity_r2"]
+    table = intervals.summary(scores)["velocity_r2"]
     assert table["ours"].to_dict() == {"NER": "0.790", "MSE bottleneck": "0.690"}
-    unknown = comparison.summary(scores.assign(paper=np.nan))["velocity_r2"]
+    unknown = intervals.summary(scores.assign(paper=np.nan))["velocity_r2"]
     assert unknown["ours"].to_dict() == {"NER": "0.495", "MSE bottleneck": "0.445"}
 
 

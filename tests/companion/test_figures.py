@@ -14,6 +14,15 @@ from nerlib.models import METHODS
 matplotlib.use("Agg")
 
 
+LEADS = pd.DataFrame(
+    [
+        ["velocity_r2", "PCA", 0.2, 0.1, 0.3, 9, 8, "ahead"],
+        ["velocity_r2", "ridge", 0.0, None, None, 3, 1, ""],
+    ],
+    columns=["metric", "other", "mean", "low", "high", "values", "positive", "verdict"],
+)
+
+
 @pytest.fixture(autouse=True)
 def closed():
     yield
@@ -45,6 +54,7 @@ def drawn(session):
         "gallery": figures.gallery({"a": (embedding, session), "b": (embedding[:, :2], session)}),
         "matrices": figures.matrices(pairs[pairs["metric"] == "position_r2"], [session]),
         "consistency": figures.consistency(pairs.assign(days=3, consistency=0.5), [session]),
+        "leads": figures.leads(LEADS, [session]),
         "growth": figures.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]),
     }
 
@@ -77,6 +87,13 @@ def test_matrices_show_the_score_of_every_pair(session):
     )
     texts = [text.get_text() for text in figures.matrices(table, [session]).axes[0].texts]
     assert texts == ["0.90", "0.50"]  # the mean over seeds; nothing where there is no pair
+
+
+def test_leads_tell_in_how_many_recordings_and_fill_what_is_sure(session):
+    axes = figures.leads(LEADS, [session]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["8/9", "1/3"]
+    filled = [tuple(color[:3]) != (1, 1, 1) for color in axes.collections[-1].get_facecolors()]
+    assert filled == [True, False]
 
 
 def test_growth_tells_the_slope(session):

@@ -96,6 +96,16 @@ def test_leads_are_paired_and_average_seeds_first():
     assert words.loc["ridge", "R² of velocity"] == "+0.050 [+0.050, +0.050], 8 of 8: ahead"
 
 
+def test_summaries_have_intervals_over_sessions_and_the_papers_means():
+    table = scores({"NER": (0.1, [0, 1]), "PCA": (0.2, [0])}).assign(paper=0.4)
+    found = intervals.summary(table)["velocity_r2"]
+    expected = estimate(0.1 + np.arange(8) / 10, range(8))
+    assert found.loc["NER"].to_dict() == {"ours": str(expected), "paper": "0.400"}
+    assert str(expected).startswith("0.450 [0.2") and list(found.index) == ["NER", "PCA"]
+    few = intervals.summary(table[table["session"] < "s4"].assign(paper=np.nan))
+    assert few["velocity_r2", "ours"].to_dict() == {"NER": "0.250", "PCA": "0.350"}
+
+
 def test_a_recording_that_lacks_one_of_the_two_does_not_count():
     table = scores({"NER": (0.1, [0]), "ridge": (0.05, [0])})
     table = table[(table["method"] == "NER") | (table["session"] != "s0")]
