@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -109,3 +109,40 @@ def test_of_one_direction_nothing_is_decoded_but_movement(session, decoder):
     read = decoder().fit(embedded(one_way), one_way)
     assert (read.predict(embedded(one_way)).direction == 90).all()
     assert read.score(embedded(one_way), one_way, held_out=False)["corrected"]["velocity_r2"] > 0.9
+
+
+def test_corrected_directions_do_not_depend_on_the_scale_of_the_embedding(session):
+    """Standardised, logistic regression penalises every scale alike; as published, a small one more."""
+    train, test = session.split()
+    read = {
+        standardize: [
+            LinearDecoder(standardize=standardize)
+            .fit(scale * embedded(train, 0.2) + scale, train)
+            .predict(scale * embedded(test, 0.2) + scale)
+            .direction
+            for scale in (1, 1e-2)
+        ]
+        for standardize in (True, False)
+    }
+    assert np.array_equal(*read[True])
+    assert (read[False][0] != read[False][1]).mean() > 0.05
+
+
+def test_published_directions_are_scikit_learns(session):
+    train, test = session.split()
+    expected = LogisticRegression(max_iter=1000).fit(embedded(train), train.direction).predict(embedded(test))
+    found = LinearDecoder(standardize=False).fit(embedded(train), train).predict(embedded(test)).direction
+    assert np.array_equal(found, expected)
+
+
+def test_rounding_turns_no_decoded_direction(session):
+    """Single precision changes an embedding by one part in ten million."""
+    train, test = session.split()
+    z, unseen = embedded(train, 0.2), embedded(test, 0.2)
+    single = LinearDecoder().fit(z.astype(np.float32), train)._direction[-1].coef_
+    assert np.allclose(single, LinearDecoder().fit(z, train)._direction[-1].coef_, rtol=1e-5, atol=1e-5)
+    decoded = [
+        LinearDecoder().fit(a, train).predict(b).direction
+        for a, b in ((z, unseen), (z.astype(np.float32), unseen.astype(np.float32)))
+    ]
+    assert np.array_equal(*decoded)

@@ -5,12 +5,14 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 
 from nerlib.decoders import LinearDecoder
 from nerlib.models import METHODS, make_method
+from nerlib.sampling import stacked
 
 UNSUPERVISED = {"PCA", "UMAP"}
 EVERY = pytest.mark.parametrize("name", METHODS)
@@ -153,3 +155,35 @@ def test_training_that_diverged_leaves_no_model(name, session):
     for call in (check_is_fitted, lambda model: model.transform(session.rates, session.trial)):
         with pytest.raises(NotFittedError):
             call(model)
+
+
+@pytest.mark.parametrize("name", ["PCA", "dPCA", "UMAP", "UMAP-label"])
+def test_history_is_the_method_on_stacked_bins(name, session):
+    trial, labels = session.trial, session.labels
+    stack = stacked(session.rates, trial, 3)
+    assert stack.shape == (640, 30) and np.array_equal(stack[5, 10:20], session.rates[4])
+    assert np.array_equal(stack[16], np.tile(session.rates[16], 3))  # the first bin of a trial
+    found = method(name, window=3).fit(session.rates, labels, trial).transform(session.rates, trial)
+    plain = method(name).fit(stack, labels, trial).transform(stack, trial)
+    assert np.allclose(found, plain)
+
+
+@pytest.mark.parametrize("name", ["NER", "CEBRA", "MSE bottleneck"])
+def test_neuron_dropout_trains_another_network_and_embeds_without_chance(name, session):
+    given = session.rates, session.labels, session.trial
+    plain, dropped = (method(name, window=2, neuron_dropout=p).fit(*given) for p in (0.0, 0.5))
+    first, second = (dropped.transform(session.rates, session.trial) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert not np.allclose(first, plain.transform(session.rates, session.trial))
+    for wrong in (1, -0.1, "0.5"):
+        with pytest.raises(ValueError, match="neuron_dropout must be a probability"):
+            method(name, neuron_dropout=wrong).fit(*given)
+
+
+def test_neuron_dropout_hides_whole_neurons_with_their_history():
+    model, rates = method("NER", window=3, neuron_dropout=0.25), torch.ones(400, 3 * 8)
+    hide = model._with_dropout(lambda bins: rates[: len(bins)], 8, torch.Generator().manual_seed(0))
+    hidden = hide(np.arange(400)).reshape(400, 3, 8)
+    assert torch.equal(hidden[:, 0], hidden[:, 1]) and torch.equal(hidden[:, 0], hidden[:, 2])
+    assert hidden.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert hidden.mean().item() == pytest.approx(1, abs=0.05)
