@@ -30,7 +30,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
 import nerlib
 from companion import paper
-from companion.catalogue import open_sessions
+from companion.catalogue import load_session, open_sessions
 from companion.results import code, commit, device, write_json
 from nerlib import experiments, losses
 from nerlib._provenance import versions
@@ -228,6 +228,23 @@ def step_against_cebra():
         seconds=times)  # fmt: skip
 
 
+def step_against_our_cebra():
+    """The paper: NER takes about twice the time of CEBRA. Same network, sampling, loop and batch."""
+    train = load_session("Chewie_20161007", "M1").split()[0]
+    data = train.rates, train.labels, train.trial
+
+    def making(name):
+        return lambda n: paper.make_method(name, "paper", random_state=0, max_iter=n)
+
+    pair = [making(name) for name in ("NER", "CEBRA")]
+    times = [[fit_seconds(make, data, (50, 250)) for make in pair] for _ in range(17)]
+    ratios = np.divide(*np.transpose(times[1:]))
+    ratio = float(np.median(ratios))
+    row(f"whole NER training step against a step of our CEBRA ({ratios.min():.2f} to {ratios.max():.2f} in "
+        f"{len(ratios)} turns; the paper: about 2)", ratio, "×", "2 ± 0.5", abs(ratio - 2) <= 0.5,
+        ratios=ratios.tolist())  # fmt: skip
+
+
 def one_fit(n_bins):
     nerlib.NER(max_iter=32, batch_size=512, periods=PERIODS, random_state=0).fit(*session_like(n_bins, 10))
 
@@ -317,7 +334,8 @@ def profiles():
             recordings={" ".join(name): values for name, values in each.items()})  # fmt: skip
 
 
-PARTS = {f.__name__: f for f in (loss_against_the_loops, loss_over_n, step_against_cebra, step_over_bins,
+PARTS = {f.__name__: f for f in (loss_against_the_loops, loss_over_n, step_against_cebra,
+                                 step_against_our_cebra, step_over_bins,
                                  transform, importing, recordings, profiles)}  # fmt: skip
 
 

@@ -4,13 +4,15 @@
 and on no recording lower by more than 0.01 (benchmarks/speed.py). For the methods with an encoder these are
 the defaults of the estimators, chosen on validation trials taken out of training (benchmarks/validation.py).
 "quick": the settings of "fast"; chapters run one seed and leave out the methods that `rivals` leaves out.
+"best" and "causal" are NER beyond the paper, on published and on causal rates: an ensemble with history and
+neuron dropout, chosen on validation trials (benchmarks/equal_chances.py).
 """
 
 from collections.abc import Iterable
 
 from sklearn.base import BaseEstimator
 
-from nerlib.models import METHODS
+from nerlib.models import METHODS, Ensemble
 from nerlib.models import make_method as make_default
 
 PERIODS = (None, None, 360.0)  # of the labels: velocity x and y, and the direction in degrees
@@ -19,9 +21,13 @@ PROFILES = ("paper", "fast", "quick")
 
 _SLOW = ("piVAE", "UMAP", "UMAP-label")
 _PAPER = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
+_HISTORY = {"neuron_dropout": 0.3, "window": 10, "temperature": 0.25, "learning_rate": 6e-3}
+_MEMBERS = {"best": 5, "causal": 5}
 _SETTINGS: dict[str, dict[str, dict]] = {
     "paper": dict.fromkeys(("NER", "CEBRA", "CEBRA-velocity", "CEBRA-16", "MSE bottleneck"), _PAPER)
     | {"piVAE": {"max_iter": 300, "scale_labels": False}},
+    "best": {"NER": _HISTORY},
+    "causal": {"NER": _HISTORY},
     "fast": {
         "piVAE": {"max_iter": 60, "learning_rate": 4e-4},
         "UMAP": {"max_iter": 100},
@@ -39,7 +45,7 @@ def make_method(name: str, profile: str, **overrides) -> BaseEstimator:
     Parameters
     ----------
     name : str, a key of `nerlib.models.METHODS`
-    profile : "paper", "fast" or "quick"
+    profile : "paper", "fast" or "quick"; for NER also "best" or "causal"
     **overrides : parameters of the estimator that differ from the profile, e.g. ``random_state=42``
 
     Returns
@@ -50,12 +56,16 @@ def make_method(name: str, profile: str, **overrides) -> BaseEstimator:
     ------
     ValueError : an unknown method or profile
     """
-    if profile not in PROFILES:
-        raise ValueError(f"unknown profile {profile!r}; expected one of {', '.join(PROFILES)}")
-    settings = _SETTINGS["paper" if profile == "paper" else "fast"].get(name, {})
+    known = (*PROFILES, *_MEMBERS) if name == "NER" else PROFILES
+    if profile not in known:
+        raise ValueError(f"unknown profile {profile!r} of {name}; expected one of {', '.join(known)}")
+    settings = _SETTINGS["fast" if profile == "quick" else profile].get(name, {})
     if "periods" in make_default(name).get_params():
         settings = {"periods": PERIODS} | settings
-    return make_default(name, **{**settings, **overrides})
+    if profile not in _MEMBERS:
+        return make_default(name, **{**settings, **overrides})
+    seed = {"random_state": overrides.pop("random_state", None)}
+    return Ensemble(make_default(name, **{**settings, **overrides}), n_members=_MEMBERS[profile], **seed)
 
 
 def methods(names: str | Iterable[str], profile: str, **overrides) -> dict[str, BaseEstimator]:
