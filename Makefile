@@ -29,7 +29,7 @@ help:
 	@echo "make read    build the pages from the outputs that the chapters carry; runs nothing"
 	@echo "make book    run the chapters and build the pages into build/DATA-PROFILE/html; no download"
 	@echo "             DATA=recorded  (default)  or  simulated"
-	@echo "             PROFILE=quick  (default; one seed),  fast  (three)  or  paper  (the published settings)"
+	@echo "             PROFILE=quick  (default; one seed),  fast  (two)  or  paper  (the published settings)"
 	@echo "             ARGS='-p NAME VALUE ...'  sets parameters of the chapters"
 	@echo "make fetch   download the recordings that do not come with the book; 'make book' then uses them too"
 	@echo "make check   compare the headline of the last run (PROFILE=fast) with the one that is published"
