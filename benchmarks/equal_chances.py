@@ -1,14 +1,16 @@
 """Every method with 1 and 10 bins of history, and NER at its best: settings by validation, then one test.
 
-    python benchmarks/equal_chances.py
+    python benchmarks/equal_chances.py choose
+    python benchmarks/equal_chances.py test
 
-Test trials choose nothing: `search` and `search_best` are given sessions reduced to their training trials, of
-which the last fifth is the validation set, and `test` fits what they chose. The same number of candidates for
-every method, one recording of each session, one seed; NER's best on all recordings. An hour on two cores.
-Writes book/reference/equal_chances.json, which chapter 3 quotes. Finished runs are cached: a second call
+Test trials choose nothing: `choose` fits and scores sessions that are reduced to their training trials, of
+which the last fifth is the validation set, and keeps the scores; `test` fits what these scores choose. The
+same number of candidates for every method, one recording of each session, one seed; NER's best on all
+recordings. Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3 quotes. Finished runs are cached: a second call
 continues where the first one stopped.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -144,23 +146,35 @@ def chosen_methods(records):
     }
 
 
-def main():
-    recordings, _ = open_sessions("recorded")
-    validated = search(recordings)
-    methods = chosen_methods(validated)
-    tested = []
-    for title, smoothing in SMOOTHING.items():
-        sessions = [load_session(s.name, s.area, smoothing=smoothing) for s in recordings]
-        found = search_best(sessions, f"NER, {title}")
-        compared = {f"NER, {title}": chosen_best(found, title)}
-        for name, rival in alike(methods, smoothing).items():
-            compared[f"{name}, {title}"] = rival
-        tested += run(sessions, compared, SEEDS)
-        validated += found
-    tested += run(recordings, methods, SEEDS)
-    kept = [{k: v for k, v in r.items() if k != "direction_over_time"} for r in validated + tested]
+def write(recordings, records):
+    kept = [{k: v for k, v in r.items() if k != "direction_over_time"} for r in records]
     results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=kept)
 
 
+def smoothed(recordings, smoothing):
+    return [load_session(s.name, s.area, smoothing=smoothing) for s in recordings]
+
+
+def choose(recordings):
+    """Validation scores of all candidates, kept."""
+    records = search(recordings)
+    for title, smoothing in SMOOTHING.items():
+        records += search_best(smoothed(recordings, smoothing), f"NER, {title}")
+    write(recordings, records)
+
+
+def test(recordings):
+    """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
+    validated = [r for r in json.loads(PATH.read_text())["records"] if r["split"] == "validation"]
+    methods = chosen_methods(validated)
+    records = run(recordings, methods, SEEDS)
+    for title, smoothing in SMOOTHING.items():
+        compared = {f"NER, {title}": chosen_best(validated, title)}
+        for name, rival in alike(methods, smoothing).items():
+            compared[f"{name}, {title}"] = rival
+        records += run(smoothed(recordings, smoothing), compared, SEEDS)
+    write(recordings, validated + records)
+
+
 if __name__ == "__main__":
-    main()
+    {"choose": choose, "test": test}[sys.argv[1]](open_sessions("recorded")[0])
