@@ -6,8 +6,8 @@
 Test trials choose nothing: `choose` fits and scores sessions that are reduced to their training trials, of
 which the last fifth is the validation set, and keeps the scores; `test` fits what these scores choose. The
 same number of candidates for every method, one recording of each session, one seed; NER's best on all
-recordings. Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3 quotes. Finished runs are cached: a second call
-continues where the first one stopped.
+recordings. Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json,
+which chapter 3 quotes. Finished runs are cached: a second call continues where the first one stopped.
 """
 
 import json
