@@ -66,7 +66,8 @@ def score(
 
     Returns
     -------
-    dict: protocol -> {"velocity_r2", "position_r2", "direction_accuracy"}, the last one only with directions
+    dict: protocol -> {"velocity_r2", "position_r2"}, and with directions "direction_accuracy" and the scores
+    of `single_trial`, which the paper does not have
 
     Raises
     ------
@@ -85,11 +86,52 @@ def score(
     if direction is not None:
         if held_out and peak_bin is None:
             raise ValueError("held-out direction accuracy needs peak_bin, the bin chosen on training data")
+        for scores in (published, corrected):
+            scores |= single_trial(velocity, session)
         over_time = accuracy_over_time(direction, session)[: session.trial_lengths.min()]
         published["direction_accuracy"] = corrected["direction_accuracy"] = float(over_time.max())
         if held_out:
             corrected["direction_accuracy"] = float(over_time[min(peak_bin, len(over_time) - 1)])
     return {"published": published, "corrected": corrected}
+
+
+def single_trial(velocity: np.ndarray, session: Session) -> dict[str, float]:
+    """How well decoded velocity follows a single trial, beyond the average reach to its target.
+
+    The mean of each direction and time bin is removed from decoded and true velocity alike. What is left is
+    how a trial differs from the others to the same target; bins beyond the shortest trial do not count.
+
+    Parameters
+    ----------
+    velocity : array (T, k), decoded (mm/s)
+    session : Session with T bins and directions, the truth
+
+    Returns
+    -------
+    dict: "single_trial_r2" and "single_trial_correlation" (Pearson's), averaged over columns. Playing back
+    the average reach scores 0 in both; both are 0 where true trials do not differ
+
+    Raises
+    ------
+    ValueError : a session without directions
+    """
+    rest = []
+    of_bin = np.unique(session.direction, return_inverse=True)[1]
+    kept = session.bin_in_trial < session.trial_lengths.min()
+    for values in (session.velocity, velocity):
+        _, averages = session.average_by_direction(values)
+        rest.append(np.asarray(values, np.float64)[kept] - averages[of_bin[kept], session.bin_in_trial[kept]])
+    true, decoded = rest
+    total, spread = np.square(true).sum(axis=0), np.square(decoded).sum(axis=0)
+    floor = 1e-12 * np.square(session.velocity[kept]).sum(axis=0)  # rounding is no difference between trials
+    varies = total > floor
+    if not varies.any():
+        return {"single_trial_r2": 0.0, "single_trial_correlation": 0.0}
+    r2 = 1 - np.square(true - decoded).sum(axis=0)[varies] / total[varies]
+    product = (true * decoded).sum(axis=0)[varies]
+    scale = np.sqrt(total * spread)[varies]
+    correlation = np.divide(product, scale, out=np.zeros_like(product), where=(spread > floor)[varies])
+    return {"single_trial_r2": float(r2.mean()), "single_trial_correlation": float(correlation.mean())}
 
 
 def r2_by_speed(velocity: np.ndarray, session: Session) -> dict[str, float]:

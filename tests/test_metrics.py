@@ -118,3 +118,45 @@ def test_consistency_by_construction():
         metrics.consistency(a, a[:, 1:])
     with pytest.raises(ValueError, match="vary"):
         metrics.consistency(a, np.ones_like(a))
+
+
+def template_session(spread, seed=0):
+    """Reaches that are the template of their direction, and a trial's own gain times ``spread``."""
+    session = make_session(noise=0, n_trials=80)
+    gain = 1 + spread * np.random.default_rng(seed).normal(size=80)
+    return replace(session, velocity=session.velocity * gain[session.trial][:, None])
+
+
+def test_average_reaches_say_nothing_of_single_trials():
+    """Alone they explain everything and no single trial; with single-trial variation they score 0, too."""
+    session = template_session(0)
+    assert metrics.score(session.velocity, session.direction, session, held_out=False)["corrected"] == {
+        "velocity_r2": 1.0, "position_r2": 1.0, "direction_accuracy": 1.0,
+        "single_trial_r2": 0.0, "single_trial_correlation": 0.0,
+    }  # fmt: skip
+    varied = template_session(0.3)
+    found = metrics.single_trial(session.velocity, varied)
+    assert found == {"single_trial_r2": pytest.approx(0, abs=1e-9), "single_trial_correlation": 0.0}
+
+
+def test_single_trials_are_scored_beyond_their_average():
+    session = template_session(0.3)
+    directions, averages = session.average_by_direction(session.velocity)
+    average = averages[np.searchsorted(directions, session.direction), session.bin_in_trial]
+    own = session.velocity - average
+    assert metrics.single_trial(session.velocity, session)["single_trial_r2"] == pytest.approx(1)
+    half = metrics.single_trial(average + own / 2, session)
+    assert half == {"single_trial_r2": pytest.approx(0.75), "single_trial_correlation": pytest.approx(1)}
+    wrong = metrics.single_trial(average - own, session)
+    assert wrong == {"single_trial_r2": pytest.approx(-3), "single_trial_correlation": pytest.approx(-1)}
+    shifted = metrics.single_trial(2 * average + 7 + own, session)  # the average does not count
+    assert shifted["single_trial_r2"] == pytest.approx(1)
+
+
+def test_single_trials_need_directions():
+    session = replace(make_session(), direction=None)
+    with pytest.raises(ValueError, match="no directions"):
+        metrics.single_trial(session.velocity, session)
+    assert (
+        "single_trial_r2" not in metrics.score(session.velocity, None, session, held_out=False)["corrected"]
+    )
