@@ -46,6 +46,41 @@ def test_profile_fast_is_among_the_settings_that_were_validated():
         assert (method, validation.describe(used)) in tried
 
 
+@pytest.fixture(scope="module")
+def equal_chances():
+    return script("equal_chances")
+
+
+def test_choosing_settings_sees_no_test_trial(equal_chances, session, monkeypatch):
+    """Everything that is chosen comes from `on_validation`, which hands on training trials alone."""
+    seen = []
+    monkeypatch.setattr(equal_chances, "run", lambda sessions, *_: seen.extend(sessions) or [])
+    equal_chances.on_validation([session], {("NER", ""): None})
+    assert [s.digest for s in seen] == [session.split()[0].digest]
+    asked = []
+    validate = lambda sessions, methods: asked.append(sessions) or []  # noqa: E731
+    monkeypatch.setattr(equal_chances, "on_validation", validate)
+    monkeypatch.setattr(equal_chances, "run", None)  # nothing else runs
+    equal_chances.search([session])
+    with pytest.raises(NameError):  # there are no scores to choose from
+        equal_chances.search_best([session], "NER, best")
+    assert asked == [[session], [session]]
+
+
+@pytest.mark.parametrize("profile", ["best", "causal"])
+def test_best_is_what_the_kept_validation_scores_choose(equal_chances, profile):
+    records = json.loads(equal_chances.PATH.read_text())["records"]
+    validated = [r for r in records if r["split"] == "validation"]
+    chosen = equal_chances.chosen_best(validated, profile)
+    assert repr(chosen.get_params()) == repr(paper.make_method("NER", profile).get_params())
+
+
+def test_every_method_had_the_same_number_of_candidates_or_chooses_by_itself(equal_chances):
+    counts = {name: len(candidates) for name, candidates in equal_chances.CANDIDATES.items()}
+    assert {name for name, count in counts.items() if count == 1} == {"PCA", "dPCA", "ridge"}
+    assert {count for count in counts.values() if count > 1} == {4}
+
+
 def test_the_published_settings_are_those_of_the_paper():
     records = json.loads(script("paper_settings").PATH.read_text())["records"]
     assert {"NER", "CEBRA"} <= {r["method"] for r in records}
