@@ -42,14 +42,13 @@ CANDIDATES: dict[str, list[dict]] = {
 }
 # NER's best, and its causal form: all with 30 % of neurons dropped.
 BEST = [
-    {"window": window, "temperature": temperature, "learning_rate": 6e-3, "weights": (1, 1, weight)}
+    {"window": window, "temperature": 0.25, "learning_rate": 6e-3, "weights": (1, 1, weight)}
     for window in (10, 15)
-    for temperature in (0.25, 0.15)
     for weight in (1, 0.5)
 ]
-BEST += [BEST[0] | {"max_iter": 2400}, BEST[0] | {"neuron_dropout": 0.5}]
+BEST += [BEST[0] | {"temperature": 0.15}, BEST[0] | {"neuron_dropout": 0.5}]
 MEMBERS = (1, 5)  # fits that are averaged, of the best of these
-ENSEMBLES = ("MSE bottleneck", "CEBRA-velocity")  # rivals that get as many
+ENSEMBLES = ("MSE bottleneck",)  # rivals that get as many; another seed of an ensemble is five more fits
 SMOOTHING = {"best": "published", "causal": "causal"}
 
 
@@ -172,7 +171,7 @@ def test(recordings):
         compared = {f"NER, {title}": chosen_best(validated, title)}
         for name, rival in alike(methods, smoothing).items():
             compared[f"{name}, {title}"] = rival
-        records += run(smoothed(recordings, smoothing), compared, SEEDS)
+        records += run(smoothed(recordings, smoothing), compared, SEEDS[:1])  # five seeds in one
     write(recordings, validated + records)
 
 
