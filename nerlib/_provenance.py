@@ -19,9 +19,8 @@ def source_digest(*folders: str | Path) -> str:
     digest = hashlib.sha256()
     for folder in map(Path, folders or (Path(nerlib.__file__).parent,)):
         for path in sorted(folder.rglob("*.py")):
-            digest.update(
-                f"{path.relative_to(folder).as_posix()}\0{without_comments(path.read_text(encoding='utf-8'))}".encode()
-            )
+            code = without_comments(path.read_text(encoding="utf-8"))
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{code}".encode())
     return digest.hexdigest()
 
 

@@ -142,20 +142,17 @@ def read_nwb_rates(
         return rates, np.repeat(kept, n_bins)
 
 
-def import_pynwb():
-    """The package pynwb, which is an extra; ImportError with one line when it is not installed."""
+@contextmanager
+def open_nwb(path: str | Path) -> Iterator:
+    """The open file.
+
+    ImportError without pynwb, FileNotFoundError or DataError without a file that is whole and NWB.
+    """
     try:
         import pynwb
     except ModuleNotFoundError:
         message = "reading NWB files needs pynwb; install it with: pip install 'nerlib[nwb]'"
         raise ImportError(message) from None
-    return pynwb
-
-
-@contextmanager
-def open_nwb(path: str | Path) -> Iterator:
-    """The open file; FileNotFoundError or DataError when it does not exist or is not a whole NWB file."""
-    pynwb = import_pynwb()
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
