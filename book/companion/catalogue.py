@@ -240,21 +240,18 @@ def find_file(name: str) -> Path:
     """
     entry = find_entry(name)
     path = entry.path
+    restore = f"restore it with `git checkout -- book/recordings/{name}.nwb`"
     if path is None and entry.bundled:
-        raise Unavailable(f"{RECORDINGS / name}.nwb is missing, {_restore(name)}")
+        raise Unavailable(f"{RECORDINGS / name}.nwb is missing, {restore}")
     if path is None:
         get = f"`make fetch` downloads it, or set NERLIB_DATA to a folder that holds {entry.file}"
         raise Unavailable(f"{name} is not here and does not come with the book; {get}")
     if entry.bundled:
-        verify(path, f"sha256:{_bundled_checksums()[path.name]}", path, _restore(name))
+        verify(path, f"sha256:{_bundled_checksums()[path.name]}", path, restore)
     elif entry.blob:
         advice = "`make fetch` replaces it" if path == entry.cached else "delete it and run `make fetch`"
         verify(path, f"git:{entry.blob}", path, advice)
     return path
-
-
-def _restore(name):
-    return f"restore it with `git checkout -- book/recordings/{name}.nwb`"
 
 
 @cache
