@@ -68,17 +68,16 @@ class Entry:
     @property
     def path(self) -> Path | None:
         """The file in book/recordings, in NERLIB_DATA or its subfolder perich/ (nwb/), or in the cache."""
+        places = [self.cached]
         if self.bundled:
             places = [RECORDINGS / f"{self.name}.nwb"]
-        else:
-            places = [self.cached]
-            if os.environ.get("NERLIB_DATA"):
-                folder = Path(os.environ["NERLIB_DATA"]).expanduser()
-                if not folder.is_dir():
-                    raise FileNotFoundError(
-                        f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
-                    )
-                places = [folder / self.file, folder / self.cached.parent.name / self.file, *places]
+        elif os.environ.get("NERLIB_DATA"):
+            folder = Path(os.environ["NERLIB_DATA"]).expanduser()
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
+                )
+            places = [folder / self.file, folder / self.cached.parent.name / self.file, self.cached]
         return next((place for place in places if place.is_file()), None)
 
 
