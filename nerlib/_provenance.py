@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -28,10 +29,8 @@ def without_comments(source: str) -> str:
     """The code that runs, as text: without comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant):
-                body[0].value.value = None
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = None
     return ast.unparse(tree)
 
 
@@ -39,8 +38,6 @@ def versions() -> dict[str, str]:
     """Versions of nerlib, Python and the numerical packages that are installed."""
     found = {"nerlib": nerlib.__version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "scipy", "scikit-learn", "numba", "umap-learn"):
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            pass
     return found
