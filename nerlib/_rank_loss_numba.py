@@ -219,7 +219,6 @@ def _fix_order(distances, order, sorted_distances):
                 columns[hole] = column
                 moves += place - hole
                 if moves > 16 * m:
+                    columns[:] = np.argsort(exact)
+                    sorted_[:] = exact[columns]
                     break
-        if moves > 16 * m:
-            columns[:] = np.argsort(exact)
-            sorted_[:] = exact[columns]

@@ -175,9 +175,8 @@ class Session:
         Trials are cut to the length of the shortest one, so that any movement fits any trial.
         """
         order = np.random.default_rng(seed).permutation(self.n_trials)
-        bins = np.arange(self.trial_lengths.min())
-        starts = self.trial_starts
-        own, other = ((first[:, None] + bins).ravel() for first in (starts, starts[order]))
+        bins = self.trial_starts[:, None] + np.arange(self.trial_lengths.min())
+        own, other = bins.ravel(), bins[order].ravel()
         moved = {field: getattr(self, field)[other] for field in self._arrays[1:-1]}
         return replace(self, rates=self.rates[own], trial=self.trial[own], **moved)
 
