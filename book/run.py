@@ -166,14 +166,13 @@ class State:
 
 def stage(chapters, source):
     """Copy the pages and their data, without notebooks and code, into ``source``; keep earlier results."""
-    source.mkdir(exist_ok=True)
+    (source / "results").mkdir(parents=True, exist_ok=True)
     keep = {"results", *(chapter.name for chapter in chapters)}
     for path in source.iterdir():
         if path.name not in keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     skip = ("*.ipynb", "*.py", "companion", "recordings", "published.json", "__pycache__", ".*")
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(*skip), dirs_exist_ok=True)
-    (source / "results").mkdir(exist_ok=True)
 
 
 def prepare_kernel(output):
@@ -198,15 +197,12 @@ def prepare_kernel(output):
 
 def present_sessions(data):
     """Names of the recorded sessions that are on this machine; simulated sessions need none."""
-    if data == "simulated":
-        return []
-    from companion.catalogue import list_sessions
+    from companion.catalogue import ENTRIES
 
     try:
-        sessions = list_sessions()
+        return [entry.name for entry in ENTRIES if data == "recorded" and entry.path]
     except FileNotFoundError as error:
         raise BookError(error) from None
-    return sessions["name"][sessions["present"]].tolist()
 
 
 def run_chapter(notebook, source, parameters, timeout):
@@ -290,9 +286,8 @@ def make_book(output, data, profile, given, timeout, publishing):
         state, source = State(output / "state.json"), output / "source"
         stage(chapters, source)
         prepare_kernel(output)
-        folders = [path for path in sorted(BOOK.iterdir()) if path.is_dir() and path.name != "companion"]
-        common = [platform.python_version(), digest(ROOT / "constraints.txt"), code()]
-        common.append([digest_tree(folder) for folder in folders])
+        folders = [digest_tree(path) for path in sorted(BOOK.glob("*/")) if path.name != "companion"]
+        common = [platform.python_version(), digest(ROOT / "constraints.txt"), code(), folders]
         if state.done.get("sessions") != present_sessions(data):
             state.done = {}
             state.set(sessions=present_sessions(data))
@@ -382,14 +377,13 @@ def main():
         parser.error("--publish needs --data recorded and --profile fast or paper")
     name = "read" if args.read else f"{args.data}-{args.profile}"
     output = (args.output or ROOT / "build" / name).resolve()
-    given = [tuple(pair) for pair in args.p]
     started = time.monotonic()
     try:
         if args.read:
             front, headline = read_book(output)
         else:
             timeout = args.timeout or CELL_SECONDS[args.profile]
-            front, headline = make_book(output, args.data, args.profile, given, timeout, args.publish)
+            front, headline = make_book(output, args.data, args.profile, args.p, timeout, args.publish)
     except (BookError, Timeout) as failure:
         told = f"another run uses {output}; wait for it, or give --output another folder"
         print(f"\n{told if isinstance(failure, Timeout) else failure}", file=sys.stderr)

@@ -3,6 +3,7 @@
 import ast
 import hashlib
 import platform
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,9 +20,8 @@ def source_digest(*folders: str | Path) -> str:
     digest = hashlib.sha256()
     for folder in map(Path, folders or (Path(nerlib.__file__).parent,)):
         for path in sorted(folder.rglob("*.py")):
-            digest.update(
-                f"{path.relative_to(folder).as_posix()}\0{without_comments(path.read_text(encoding='utf-8'))}".encode()
-            )
+            code = without_comments(path.read_text(encoding="utf-8"))
+            digest.update(f"{path.relative_to(folder).as_posix()}\0{code}".encode())
     return digest.hexdigest()
 
 
@@ -29,10 +29,8 @@ def without_comments(source: str) -> str:
     """The code that runs, as text: without comments, docstrings and layout."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr):
-            if isinstance(body[0].value, ast.Constant):
-                body[0].value.value = None
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = None
     return ast.unparse(tree)
 
 
@@ -40,8 +38,6 @@ def versions() -> dict[str, str]:
     """Versions of nerlib, Python and the numerical packages that are installed."""
     found = {"nerlib": nerlib.__version__, "python": platform.python_version()}
     for name in ("torch", "numpy", "scipy", "scikit-learn", "numba", "umap-learn"):
-        try:
+        with suppress(PackageNotFoundError):
             found[name] = version(name)
-        except PackageNotFoundError:
-            pass
     return found

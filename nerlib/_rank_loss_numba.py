@@ -52,9 +52,7 @@ def sorted_label_distances(labels, periods, weights, threads=1):
     kind = labels.dtype if labels.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     columns = np.array(labels.T, kind, order="C")
     circles = np.array([np.inf if period is None else period for period in periods], kind)
-    for column, period in zip(columns, periods, strict=True):
-        if period is not None:
-            np.remainder(column, kind.type(period), out=column)
+    np.remainder(columns, circles[:, None], out=columns, where=np.isfinite(circles)[:, None])
     weights, m = np.array(weights, kind), len(labels)
     order, sorted_distances = np.empty((m, m), np.int32), np.empty((m, m), kind)
 
@@ -221,7 +219,6 @@ def _fix_order(distances, order, sorted_distances):
                 columns[hole] = column
                 moves += place - hole
                 if moves > 16 * m:
+                    columns[:] = np.argsort(exact)
+                    sorted_[:] = exact[columns]
                     break
-        if moves > 16 * m:
-            columns[:] = np.argsort(exact)
-            sorted_[:] = exact[columns]

@@ -56,9 +56,8 @@ class Session:
                 values = values.astype(np.float64)
             values.flags.writeable = False
             object.__setattr__(self, field, values)
-        self._check_shapes()
-        self._check_values()
-        self._check_trials()
+        for problem in self._problems():
+            raise ValueError(f"{self.name}: {problem}")
 
     def __setstate__(self, state):  # pickle and copy would make the arrays writable again
         vars(self).update(state)
@@ -69,54 +68,39 @@ class Session:
     def _arrays(self):
         return [field for field in _ARRAYS if getattr(self, field) is not None]
 
-    def _check_shapes(self):
+    def _problems(self):
+        """What is wrong with the arrays; each check may rely on those before it."""
         if self.rates.ndim != 2 or 0 in self.rates.shape:
-            raise ValueError(
-                f"{self.name}: rates must be (bins, neurons), neither of them 0; got {self.rates.shape}"
-            )
+            yield f"rates must be (bins, neurons), neither of them 0; got {self.rates.shape}"
         n_bins = len(self.rates)
         for field in self._arrays[1:]:
             found, two = getattr(self, field).shape, field == "velocity"
             if found[:1] != (n_bins,) or len(found) != 1 + two or 0 in found:
                 wanted = f"({n_bins}, k) with k >= 1" if two else f"({n_bins},)"
-                raise ValueError(
-                    f"{self.name}: rates have {n_bins} bins, so {field} must be {wanted}; got {found}"
-                )
+                yield f"rates have {n_bins} bins, so {field} must be {wanted}; got {found}"
         if not self.bin_width > 0:
-            raise ValueError(f"{self.name}: bin_width must be positive seconds, got {self.bin_width}")
-
-    def _check_values(self):
+            yield f"bin_width must be positive seconds, got {self.bin_width}"
         for field in self._arrays[:-1]:
             bad = ~np.isfinite(getattr(self, field))
             if bad.any():
-                raise ValueError(
-                    f"{self.name}: {field} has {bad.sum()} NaN or infinite values, first at index "
-                    f"{tuple(int(i) for i in np.argwhere(bad)[0])}; drop or fix those trials first"
-                )
-        if self.direction is not None and (self.direction.min() < 0 or self.direction.max() >= 360):
-            raise ValueError(
-                f"{self.name}: direction must be in [0, 360) degrees, got "
-                f"{self.direction.min():g} to {self.direction.max():g}; take it modulo 360"
-            )
-
-    def _check_trials(self):
+                first = tuple(np.argwhere(bad)[0].tolist())
+                found = f"{field} has {bad.sum()} NaN or infinite values, first at index {first}"
+                yield f"{found}; drop or fix those trials first"
+        direction = self.direction
+        if direction is not None and (direction.min() < 0 or direction.max() >= 360):
+            found = f"{direction.min():g} to {direction.max():g}"
+            yield f"direction must be in [0, 360) degrees, got {found}; take it modulo 360"
         if not np.issubdtype(self.trial.dtype, np.integer):
-            raise ValueError(f"{self.name}: trial must hold integers, got dtype {self.trial.dtype}")
+            yield f"trial must hold integers, got dtype {self.trial.dtype}"
         if len(np.unique(self.trial)) != self.n_trials:
-            raise ValueError(
-                f"{self.name}: the bins of each trial must be contiguous, some trials are scattered"
-            )
-        changed = self.direction is not None and np.diff(self.direction)[np.diff(self.trial) == 0].any()
-        if changed:
-            raise ValueError(
-                f"{self.name}: direction changes within a trial; it must be the trial's target direction"
-            )
+            yield "the bins of each trial must be contiguous, some trials are scattered"
+        if direction is not None and np.diff(direction)[np.diff(self.trial) == 0].any():
+            yield "direction changes within a trial; it must be the trial's target direction"
 
     def __repr__(self):
-        bins = f"{len(self.rates)} bins of {1000 * self.bin_width:g} ms"
-        mark = ", SIMULATED" if self.simulated else ""
-        neurons = f"{self.rates.shape[1]} neurons{mark}"
-        return f"Session({self.name}, {self.area}, {self.n_trials} trials, {bins}, {neurons})"
+        bins = f"{self.n_trials} trials, {len(self.rates)} bins of {1000 * self.bin_width:g} ms"
+        neurons = f"{self.rates.shape[1]} neurons" + ", SIMULATED" * self.simulated
+        return f"Session({self.name}, {self.area}, {bins}, {neurons})"
 
     @property
     def labels(self) -> np.ndarray:
@@ -191,9 +175,8 @@ class Session:
         Trials are cut to the length of the shortest one, so that any movement fits any trial.
         """
         order = np.random.default_rng(seed).permutation(self.n_trials)
-        bins = np.arange(self.trial_lengths.min())
-        starts = self.trial_starts
-        own, other = ((first[:, None] + bins).ravel() for first in (starts, starts[order]))
+        bins = self.trial_starts[:, None] + np.arange(self.trial_lengths.min())
+        own, other = bins.ravel(), bins[order].ravel()
         moved = {field: getattr(self, field)[other] for field in self._arrays[1:-1]}
         return replace(self, rates=self.rates[own], trial=self.trial[own], **moved)
 

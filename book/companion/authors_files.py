@@ -87,32 +87,26 @@ def read_trialdata_mat(path: str | Path, area: str, n_bins: int = 40, *, keep: d
     step = round(BIN_WIDTH / float(trials[0]["bin_size"]))
     if step < 1 or abs(step * trials[0]["bin_size"] - BIN_WIDTH) > 1e-6:
         raise DataError(f"{path.name}: bins of {trials[0]['bin_size']} s do not add up to {BIN_WIDTH} s")
-    pieces: list[tuple] = []
-    lost: Counter[str] = Counter()
-    for number, trial in enumerate(trials):
-        piece = f"not selected by {keep}"
-        if all(trial[field] in np.atleast_1d(value) for field, value in keep.items()):
-            piece = _rebin_trial(trial, area, step, n_bins)
-        if isinstance(piece, str):
-            lost[piece] += 1
-        else:
-            pieces.append((number, *piece))
+    pieces = [_rebin_trial(trial, area, step, n_bins, keep) for trial in trials]
+    usable = [(number, *piece) for number, piece in enumerate(pieces) if not isinstance(piece, str)]
+    lost = Counter(piece for piece in pieces if isinstance(piece, str))
     report = ", ".join(f"{count} {reason}" for reason, count in lost.items())
-    if len(pieces) < 2:
-        raise DataError(
-            f"{path.name}: {len(pieces)} of {len(trials)} trials usable, need 2; left out: {report}"
-        )
+    if len(usable) < 2:
+        count = f"{len(usable)} of {len(trials)} trials usable"
+        raise DataError(f"{path.name}: {count}, need 2; left out: {report}")
     if any(not reason.startswith("not selected") for reason in lost):
         warnings.warn(f"{path.name}: left out trials: {report}", stacklevel=2)
-    numbers, rates, velocity, directions = zip(*pieces, strict=True)
+    numbers, rates, velocity, directions = zip(*usable, strict=True)
     direction, trial = np.repeat(direction_to_eight(np.array(directions)), n_bins), np.repeat(numbers, n_bins)
     monkey, date = (str(trials[0].get(key, "")) for key in ("monkey", "date"))
     arrays = np.concatenate(rates), np.concatenate(velocity), direction, trial
     return Session(*arrays, BIN_WIDTH, path.stem, area, monkey, date)
 
 
-def _rebin_trial(trial, area, step, n_bins):
-    """Rates (n_bins, N), velocity (n_bins, 2; mm/s) and direction of a TrialData trial, or a reason."""
+def _rebin_trial(trial, area, step, n_bins, keep):
+    """Rates (n_bins, N), velocity (n_bins, 2; mm/s) and direction of a TrialData trial, or why not."""
+    if not all(trial[field] in np.atleast_1d(value) for field, value in keep.items()):
+        return f"not selected by {keep}"
     go, angle = np.ravel(trial["idx_go_cue"]), np.degrees(np.ravel(trial["target_direction"]))
     if go.size != 1 or angle.size != 1 or not np.isfinite([go[0], angle[0]]).all():
         return "unfinished (no go cue or target)"

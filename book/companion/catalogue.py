@@ -68,17 +68,16 @@ class Entry:
     @property
     def path(self) -> Path | None:
         """The file in book/recordings, in NERLIB_DATA or its subfolder perich/ (nwb/), or in the cache."""
+        places = [self.cached]
         if self.bundled:
             places = [RECORDINGS / f"{self.name}.nwb"]
-        else:
-            places = [self.cached]
-            if os.environ.get("NERLIB_DATA"):
-                folder = Path(os.environ["NERLIB_DATA"]).expanduser()
-                if not folder.is_dir():
-                    raise FileNotFoundError(
-                        f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
-                    )
-                places = [folder / self.file, folder / self.cached.parent.name / self.file, *places]
+        elif os.environ.get("NERLIB_DATA"):
+            folder = Path(os.environ["NERLIB_DATA"]).expanduser()
+            if not folder.is_dir():
+                raise FileNotFoundError(
+                    f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
+                )
+            places = [folder / self.file, folder / self.cached.parent.name / self.file, self.cached]
         return next((place for place in places if place.is_file()), None)
 
 
@@ -240,21 +239,18 @@ def find_file(name: str) -> Path:
     """
     entry = find_entry(name)
     path = entry.path
+    restore = f"restore it with `git checkout -- book/recordings/{name}.nwb`"
     if path is None and entry.bundled:
-        raise Unavailable(f"{RECORDINGS / name}.nwb is missing, {_restore(name)}")
+        raise Unavailable(f"{RECORDINGS / name}.nwb is missing, {restore}")
     if path is None:
         get = f"`make fetch` downloads it, or set NERLIB_DATA to a folder that holds {entry.file}"
         raise Unavailable(f"{name} is not here and does not come with the book; {get}")
     if entry.bundled:
-        verify(path, f"sha256:{_bundled_checksums()[path.name]}", path, _restore(name))
+        verify(path, f"sha256:{_bundled_checksums()[path.name]}", path, restore)
     elif entry.blob:
         advice = "`make fetch` replaces it" if path == entry.cached else "delete it and run `make fetch`"
         verify(path, f"git:{entry.blob}", path, advice)
     return path
-
-
-def _restore(name):
-    return f"restore it with `git checkout -- book/recordings/{name}.nwb`"
 
 
 @cache

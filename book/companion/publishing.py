@@ -69,11 +69,8 @@ def publish(book: Path, chapters: list[Path], source: Path, results: list[dict],
         for cell, done, outputs in zip(own.cells, ran, settled([c.get("outputs") for c in ran]), strict=True):
             if cell.cell_type == "code":
                 cell.outputs, cell.execution_count = nbformat.from_dict(outputs), done.execution_count
-        own.metadata["nerlib"] = {
-            "code": code_digest(chapter),
-            "parameters": parameters[chapter.stem],
-            "provenance": result["provenance"],
-        }
+        about = {"code": code_digest(chapter), "parameters": parameters[chapter.stem]}
+        own.metadata["nerlib"] = about | {"provenance": result["provenance"]}
         write_text(chapter, nbformat.writes(own) + "\n")
     kept = [{key: result[key] for key in ("chapter", "provenance", "headline")} for result in results]
     write_text(book / RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
@@ -123,9 +120,8 @@ def check(headline: Path) -> None:
     kept = json.loads((Path(__file__).parents[1] / RESULTS).read_text())
     made = json.loads(headline.read_text())["headline"]
     found = differences([row for result in kept for row in result["headline"]], made)
-    sys.exit(
-        "\n".join([f"{len(found)} headline rows differ from the published ones:", *found]) if found else 0
-    )
+    told = [f"{len(found)} headline rows differ from the published ones:", *found]
+    sys.exit("\n".join(told) if found else 0)
 
 
 if __name__ == "__main__":

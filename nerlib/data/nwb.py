@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from nerlib.data import DataError
+from nerlib.data._series import read_counts, read_velocity
 from nerlib.data.preprocess import EDGE, bin_means, check_smoothing, whole_degrees, window_rates
 from nerlib.session import Session
 
 REWARDED = {"result": "R"}
-MM_PER = {"m": 1000.0, "meters": 1000.0, "metres": 1000.0, "cm": 10.0, "mm": 1.0}
 # How `read_nwb` reads MC_Maze (DANDI 000128) as in the paper: -50 to 450 ms around movement onset.
 MAZE_SCHEMA: dict = {
     "velocity": "behavior/hand_vel",
@@ -142,20 +142,17 @@ def read_nwb_rates(
         return rates, np.repeat(kept, n_bins)
 
 
-def import_pynwb():
-    """The package pynwb, which is an extra; ImportError with one line when it is not installed."""
+@contextmanager
+def open_nwb(path: str | Path) -> Iterator:
+    """The open file.
+
+    ImportError without pynwb, FileNotFoundError or DataError without a file that is whole and NWB.
+    """
     try:
         import pynwb
     except ModuleNotFoundError:
         message = "reading NWB files needs pynwb; install it with: pip install 'nerlib[nwb]'"
         raise ImportError(message) from None
-    return pynwb
-
-
-@contextmanager
-def open_nwb(path: str | Path) -> Iterator:
-    """The open file; FileNotFoundError or DataError when it does not exist or is not a whole NWB file."""
-    pynwb = import_pynwb()
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     try:
@@ -276,49 +273,3 @@ def _unit_labels(units):
         return [f"{group.name} {group.location}" for group in groups[:]]
     tables = [units["electrodes"][unit].filter(["group_name", "location"]) for unit in range(len(units))]
     return [" ".join(dict.fromkeys(map(str, table.iloc[0]))) if len(table) else "" for table in tables]
-
-
-def read_counts(nwb, where: str, bin_width: float) -> tuple[list[np.ndarray], Callable]:
-    """As `read_units`, from whole counts per bin: the spikes of a bin are placed in its middle."""
-    series = _series(nwb, where)
-    times = _times(series)
-    counts = series.data[:].reshape(len(times), -1)
-    width = np.diff(times).min(initial=np.inf)
-    if abs(width - bin_width) > EDGE:
-        raise DataError(f"{where} has bins of {width:g} s; pass bin_width={width:g}, got {bin_width:g}")
-    if counts.dtype.kind not in "iu":
-        raise DataError(f"{where} must hold whole counts, got {counts.dtype}")
-    middles = times + width / 2
-    return [middles.repeat(column) for column in counts.T], lambda first, last: np.ones(len(first), bool)
-
-
-def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
-    node = _series(nwb, where)
-    unit = unit or node.unit
-    length, _, per = unit.replace(" ", "").partition("/")
-    if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
-        raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
-    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
-    return _times(node), (values * node.conversion + node.offset) * MM_PER[length]
-
-
-def _times(series):
-    """The time of each sample of a series, array (n,) in s."""
-    if series.timestamps is not None:
-        return np.asarray(series.timestamps[:])
-    return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
-
-
-def _series(nwb, where):
-    """The time series at a path from the processing module (or "acquisition") down."""
-    node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
-    for part in where.split("/"):
-        if part not in there:
-            place = "the file" if node is None else node.name
-            raise DataError(f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}")
-        node = there[part]
-        there = dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
-    if not hasattr(node, "conversion") or len(node.data.shape) not in (1, 2):
-        raise DataError(f"{where} must be a time series of one column or more, got {node}")
-    return node

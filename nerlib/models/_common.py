@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.losses import check_per_column
 
@@ -37,6 +37,11 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         checks = {"dtype": FLOATS, "multi_output": True, "y_numeric": True} | checks
         X, y = validate_data(self, X, y, **checks)
         return X, np.array(y, np.float64).reshape(len(X), -1), self._check_trial(trial, len(X), 1)
+
+    def _check_rates(self, X, dtype=FLOATS):
+        """Rates (T, N) to embed, validated; NotFittedError before `fit`."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype=dtype)
 
     def _check_trial(self, trial, n_bins, least=None):
         """Trial ids as an int array (n_bins,), or None; warns where windows may cross trials.

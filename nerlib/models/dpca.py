@@ -6,7 +6,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.models._common import Method, check_numbers
 from nerlib.sampling import stacked
@@ -100,8 +99,7 @@ class DPCA(Method):
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Project rates (T, N) onto the stimulus components, bin by bin: float64 array (T, n_components)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64)
+        X = self._check_rates(X, np.float64)
         trial = self._check_trial(trial, len(X))
         return (stacked(X, trial, self.window) - self.mean_) @ self.decoders_["stimulus"]
 

@@ -7,10 +7,10 @@ from typing import Any, Self
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
+from sklearn.utils.validation import check_is_fitted, check_non_negative
 from tqdm import trange
 
-from nerlib.models._common import FLOATS, Method, as_tensor, check_numbers, pick_device, seeded, single_thread
+from nerlib.models._common import Method, as_tensor, check_numbers, pick_device, seeded, single_thread
 from nerlib.models._pivae_networks import Model, centred_windows, gaussian_product
 
 _BLOCK = 8192  # bins per forward pass of transform
@@ -110,8 +110,7 @@ class PiVAE(Method):
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Embed rates (T, N) without labels: the mean of q(z|x), float32 array (T, n_components)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = self._check_rates(X)
         return self._embed(X, None, self._check_trial(trial, len(X)))
 
     def published_embedding(self, X: Any, y: Any, trial: Any = None) -> np.ndarray:

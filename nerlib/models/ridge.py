@@ -9,9 +9,8 @@ from scipy.linalg import solve
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from nerlib.models._common import FLOATS, Method, check_numbers, regression_targets
+from nerlib.models._common import Method, check_numbers, regression_targets
 from nerlib.sampling import stacked
 
 _PENALTIES = np.logspace(-2, 5, 8)
@@ -62,8 +61,7 @@ class Ridge(Method):
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Predict the labels from rates (T, N): float array (T, columns)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=FLOATS)
+        X = self._check_rates(X)
         trial = self._check_trial(trial, len(X))
         return self.ridge_.predict(stacked(X, trial, self.window)).reshape(len(X), -1)
 

@@ -67,8 +67,7 @@ class UMAP(Method):
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Place rates (T, N) in the fitted map, without labels: float32 array (T, n_components)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float32)
+        X = self._check_rates(X, np.float32)
         trial = self._check_trial(trial, len(X))
         return self.umap_.transform(stacked(X, trial, self.window))
 

@@ -1,0 +1,56 @@
+"""Time series of an NWB file: spike counts and velocity, by their path in the file."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nerlib.data import DataError
+from nerlib.data.preprocess import EDGE
+
+MM_PER = {"m": 1000.0, "meters": 1000.0, "metres": 1000.0, "cm": 10.0, "mm": 1.0}
+
+
+def read_counts(nwb, where: str, bin_width: float) -> tuple[list[np.ndarray], Callable]:
+    """As `read_units`, from whole counts per bin: the spikes of a bin are placed in its middle."""
+    series = _series(nwb, where)
+    times = _times(series)
+    counts = series.data[:].reshape(len(times), -1)
+    width = np.diff(times).min(initial=np.inf)
+    if abs(width - bin_width) > EDGE:
+        raise DataError(f"{where} has bins of {width:g} s; pass bin_width={width:g}, got {bin_width:g}")
+    if counts.dtype.kind not in "iu":
+        raise DataError(f"{where} must hold whole counts, got {counts.dtype}")
+    middles = times + width / 2
+    return [middles.repeat(column) for column in counts.T], lambda first, last: np.ones(len(first), bool)
+
+
+def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
+    node = _series(nwb, where)
+    unit = unit or node.unit
+    length, _, per = unit.replace(" ", "").partition("/")
+    if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
+        raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
+    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
+    return _times(node), (values * node.conversion + node.offset) * MM_PER[length]
+
+
+def _times(series):
+    """The time of each sample of a series, array (n,) in s."""
+    if series.timestamps is not None:
+        return np.asarray(series.timestamps[:])
+    return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
+
+
+def _series(nwb, where):
+    """The time series at a path from the processing module (or "acquisition") down."""
+    node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
+    for part in where.split("/"):
+        if part not in there:
+            place = "the file" if node is None else node.name
+            raise DataError(f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}")
+        node = there[part]
+        there = dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
+    if not hasattr(node, "conversion") or len(node.data.shape) not in (1, 2):
+        raise DataError(f"{where} must be a time series of one column or more, got {node}")
+    return node
