@@ -17,12 +17,12 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from tqdm import trange
 
 from nerlib._files import write_whole
 from nerlib.encoders import Encoder
-from nerlib.models._common import FLOATS, Method, as_tensor, check_numbers, pick_device, seeded, single_thread
+from nerlib.models._common import Method, as_tensor, check_numbers, pick_device, seeded, single_thread
 from nerlib.sampling import history
 
 _BLOCK = 8192  # bins per forward pass of transform: their activations stay in the cache of a core
@@ -187,7 +187,7 @@ class EncoderMethod(Method):
         if plain and X.shape[1] == self.n_features_in_ and len(X) and not hasattr(self, "feature_names_in_"):
             if np.isfinite(X.sum()):
                 return X
-        return validate_data(self, X, reset=False, dtype=FLOATS)
+        return super()._check_rates(X)
 
     def _gatherer(self, rates, trial):
         """Callable: bins (B,) -> network inputs (B, window × N)."""

@@ -3,7 +3,7 @@
 import pytest
 
 from companion import paper
-from nerlib.models import METHODS
+from nerlib.models import METHODS, Ensemble
 
 PUBLISHED = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
 
@@ -54,6 +54,15 @@ def test_periods_are_explicit_wherever_there_are_any(name, profile):
     assert "periods" in found or name not in ("NER", *paper.CONTROLS)
 
 
+@pytest.mark.parametrize("profile", ["best", "causal"])
+def test_ner_beyond_the_paper_is_an_ensemble_with_history(profile):
+    ensemble = paper.make_method("NER", profile, random_state=3, max_iter=7)
+    assert isinstance(ensemble, Ensemble) and (ensemble.n_members, ensemble.random_state) == (5, 3)
+    found = ensemble.estimator.get_params()
+    assert (found["max_iter"], found["periods"], found["neuron_dropout"]) == (7, paper.PERIODS, 0.3)
+    assert found["window"] >= 10 and found["n_components"] == 3
+
+
 def test_methods_takes_names_and_overrides():
     found = paper.methods(["NER", "CEBRA-velocity"], "quick", max_iter=7)
     assert list(found) == ["NER", "CEBRA-velocity"]
@@ -73,5 +82,11 @@ def test_rivals_are_all_others_and_quick_leaves_out_those_that_take_minutes():
 def test_unknown_method_or_profile_is_refused():
     with pytest.raises(ValueError, match="unknown method 'NERD'; expected one of NER, CEBRA"):
         paper.make_method("NERD", "fast")
-    with pytest.raises(ValueError, match="unknown profile 'slow'; expected one of paper, fast, quick"):
+    with pytest.raises(
+        ValueError, match="unknown profile 'slow' of NER; expected one of paper, fast, quick, best"
+    ):
         paper.make_method("NER", "slow")
+    with pytest.raises(
+        ValueError, match="unknown profile 'best' of CEBRA; expected one of paper, fast, quick$"
+    ):
+        paper.make_method("CEBRA", "best")
