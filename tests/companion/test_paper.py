@@ -83,10 +83,10 @@ def test_unknown_method_or_profile_is_refused():
     with pytest.raises(ValueError, match="unknown method 'NERD'; expected one of NER, CEBRA"):
         paper.make_method("NERD", "fast")
     with pytest.raises(
-        ValueError, match="unknown profile 'slow' of NER; expected one of paper, fast, quick, best"
+        ValueError, match="unknown profile 'slow' of NER; expected one of paper, .*, best"
     ):
         paper.make_method("NER", "slow")
     with pytest.raises(
-        ValueError, match="unknown profile 'best' of CEBRA; expected one of paper, fast, quick$"
+        ValueError, match="unknown profile 'best' of CEBRA; .* paper, fast, quick$"
     ):
         paper.make_method("CEBRA", "best")
