@@ -105,11 +105,15 @@ def search(sessions):
 
 
 def search_best(sessions, title):
-    """Validation scores of `BEST`, and of ensembles of the best of them, on all recordings."""
-    records = on_validation(sessions, {(title, describe(s)): build_best(s, 1) for s in BEST})
-    best = chosen(records, title, BEST)
-    sizes = {(f"{title}, members", f"members={members}"): build_best(best, members) for members in MEMBERS}
-    return records + on_validation(sessions, sizes)
+    """Validation scores of `BEST` on all recordings."""
+    return on_validation(sessions, {(title, describe(s)): build_best(s, 1) for s in BEST})
+
+
+def search_members(sessions, records):
+    """Validation scores of one fit and of an ensemble of the best of `BEST`, on all recordings."""
+    best = chosen(records, "NER, best", BEST)
+    sizes = {("NER, best, members", f"members={members}"): build_best(best, members) for members in MEMBERS}
+    return on_validation(sessions, sizes)
 
 
 def chosen(records, title, candidates):
@@ -121,9 +125,9 @@ def chosen(records, title, candidates):
 
 
 def chosen_best(records, title):
-    """NER with the settings and the number of members that `search_best` found best."""
+    """NER with the settings that were best for its rates, and the number of members that was best."""
     sizes = [{"members": members} for members in MEMBERS]
-    members = chosen(records, f"NER, {title}, members", sizes)
+    members = chosen(records, "NER, best, members", sizes)
     return build_best(chosen(records, f"NER, {title}", BEST), **members)
 
 
@@ -159,7 +163,7 @@ def choose(recordings):
     records = search(recordings)
     for title, smoothing in SMOOTHING.items():
         records += search_best(smoothed(recordings, smoothing), f"NER, {title}")
-    write(recordings, records)
+    write(recordings, records + search_members(recordings, records))
 
 
 def test(recordings):

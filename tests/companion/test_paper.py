@@ -82,11 +82,7 @@ def test_rivals_are_all_others_and_quick_leaves_out_those_that_take_minutes():
 def test_unknown_method_or_profile_is_refused():
     with pytest.raises(ValueError, match="unknown method 'NERD'; expected one of NER, CEBRA"):
         paper.make_method("NERD", "fast")
-    with pytest.raises(
-        ValueError, match="unknown profile 'slow' of NER; expected one of paper, .*, best"
-    ):
+    with pytest.raises(ValueError, match="unknown profile 'slow' of NER; expected one of paper, .*, best"):
         paper.make_method("NER", "slow")
-    with pytest.raises(
-        ValueError, match="unknown profile 'best' of CEBRA; .* paper, fast, quick$"
-    ):
+    with pytest.raises(ValueError, match="unknown profile 'best' of CEBRA; .* paper, fast, quick$"):
         paper.make_method("CEBRA", "best")
