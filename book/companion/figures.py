@@ -18,7 +18,6 @@ from matplotlib.lines import Line2D
 from companion.comparison import METRICS
 from companion.paper import CONTROLS
 from nerlib import plots
-from nerlib.geometry import average_paths, view
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
 from nerlib.session import Session
 
@@ -106,36 +105,6 @@ def gallery(views: dict) -> Figure:
     key = [Line2D([], [], color=direction_color(d), linewidth=3, label=f"{d:.0f}°") for d in directions]
     figure.legend(handles=key, loc="outside lower center", ncols=8, fontsize=8, frameon=False, handlelength=1)
     return watermark_simulated(figure, [session for _, session in views.values()])
-
-
-def views(runs: dict) -> Figure:
-    """Held-out average trajectories of several methods, each seen as it looks most like the hand's paths.
-
-    The view is fitted to the training averages (`nerlib.geometry.view`); the hand's held-out paths are grey.
-
-    Parameters
-    ----------
-    runs : dict, title -> Run
-    """
-    columns = min(4, len(runs))
-    rows = -(-len(runs) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(2.3 * columns, 2.4 * rows), layout="constrained", squeeze=False,
-        sharex=True, sharey=True,
-    )  # fmt: skip
-    for axes, (title, run) in zip(panels.flat, runs.items(), strict=False):
-        train, test = (average_paths(run.corrected[split], run.splits[split]) for split in ("train", "test"))
-        seen = view(train.embedding, train.position)
-        for direction, latent, hand in zip(test.directions, test.embedding, test.position, strict=True):
-            axes.plot(*hand.T[:2], color="0.8", linewidth=2.5)
-            axes.plot(*seen.predict(latent).T[:2], color=direction_color(direction), linewidth=1.4)
-        axes.set_title(title, fontsize=10)
-        axes.set_aspect("equal")
-    for axes in panels.flat[len(runs) :]:
-        axes.set_visible(False)
-    figure.supxlabel("x (mm)", fontsize=9)
-    figure.supylabel("y (mm)", fontsize=9)
-    return watermark_simulated(figure, [run.session for run in runs.values()])
 
 
 def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:

@@ -21,13 +21,13 @@ PROFILES = ("paper", "fast", "quick")
 
 _SLOW = ("piVAE", "UMAP", "UMAP-label")
 _PAPER = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
-_HISTORY = {"neuron_dropout": 0.3, "window": 10, "temperature": 0.25, "learning_rate": 6e-3}
+_BEYOND = {"neuron_dropout": 0.3, "temperature": 0.25, "learning_rate": 6e-3}
 _MEMBERS = {"best": 5, "causal": 5}
 _SETTINGS: dict[str, dict[str, dict]] = {
     "paper": dict.fromkeys(("NER", "CEBRA", "CEBRA-velocity", "CEBRA-16", "MSE bottleneck"), _PAPER)
     | {"piVAE": {"max_iter": 300, "scale_labels": False}},
-    "best": {"NER": _HISTORY},
-    "causal": {"NER": _HISTORY},
+    "best": {"NER": _BEYOND | {"window": 15, "weights": (1, 1, 0.5)}},
+    "causal": {"NER": _BEYOND | {"window": 10, "weights": (1, 1, 1)}},
     "fast": {
         "piVAE": {"max_iter": 60, "learning_rate": 4e-4},
         "UMAP": {"max_iter": 100},

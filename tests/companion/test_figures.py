@@ -10,7 +10,6 @@ from toy import make_session
 from companion import comparison, figures
 from companion.paper import CONTROLS
 from nerlib.models import METHODS
-from nerlib.runs import Run
 
 matplotlib.use("Agg")
 
@@ -28,14 +27,6 @@ LEADS = pd.DataFrame(
 def closed():
     yield
     plt.close("all")
-
-
-def fitted(session, embedding):
-    """A run with this embedding."""
-    parts = {}
-    for split, trials in (("train", session.trial < 32), ("test", session.trial >= 32)):
-        parts[split] = embedding[trials]
-    return Run({}, session, parts, parts, 0.0)
 
 
 def drawn(session):
@@ -63,7 +54,6 @@ def drawn(session):
         "gallery": figures.gallery({"a": (embedding, session), "b": (embedding[:, :2], session)}),
         "matrices": figures.matrices(pairs[pairs["metric"] == "position_r2"], [session]),
         "consistency": figures.consistency(pairs.assign(days=3, consistency=0.5), [session]),
-        "views": figures.views({"a": fitted(session, embedding), "b": fitted(session, embedding[:, :2])}),
         "leads": figures.leads(LEADS, [session]),
         "growth": figures.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]),
     }
