@@ -39,7 +39,7 @@ def fetch(entry: Entry) -> Path:
     """
     path = entry.cached
     if entry.path not in (None, path):
-        return catalogue.find_file(entry.name)
+        return catalogue.find_file(entry)
     note = path.with_name(f"{path.name}.checksum")  # of MC_Maze
     expected = f"git:{entry.blob}" if entry.blob else note.read_text() if note.is_file() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
