@@ -13,6 +13,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
 from companion import audit, authors_embeddings
 
+PUBLISHED = str(authors_embeddings.KEPT.with_name("published_cross_session.csv"))
 DROPPED = ("direction_over_time", "seconds", "settings", "simulated")
 
 
@@ -33,9 +34,10 @@ def main():
     maze, absent_maze = authors_embeddings.open_runs("M1+PMd")
     if absent or absent_maze:
         sys.exit(f"{len(absent + absent_maze)} files are not here, {(absent + absent_maze)[0]} among them")
-    records = authors_embeddings.score_runs([*runs, *maze])
-    records += authors_embeddings.score_transfers(runs)
-    records += audit.single_rotations(runs)
+    within = authors_embeddings.score_runs([*runs, *maze])
+    records = [r | {"table": "within"} for r in within]
+    records += [r | {"table": "transfer"} for r in authors_embeddings.score_transfers(runs)]
+    records += [r | {"table": "rotations"} for r in audit.single_rotations(runs, PUBLISHED)]
     everything = {f"{run.session.name}": run.session for run in [*runs, *maze]}
     authors_embeddings.write_scores(
         authors_embeddings.KEPT,
