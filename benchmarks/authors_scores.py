@@ -2,8 +2,8 @@
 
     python benchmarks/authors_scores.py
 
-Needs their files (`make fetch`, or NERLIB_DATA); nothing is fitted but decoders and rotations. A minute on two
-cores. Writes book/reference/authors_scores.json, which the chapter *Audit* shows where the files are absent.
+Needs their files (`make fetch`, or NERLIB_DATA); nothing is fitted but decoders and rotations. A minute on
+two cores. Writes book/reference/authors_scores.json, which the chapter *Audit* shows where they are absent.
 """
 
 import sys
@@ -14,38 +14,20 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 from companion import audit, authors_embeddings
 
 PUBLISHED = str(authors_embeddings.KEPT.with_name("published_cross_session.csv"))
-DROPPED = ("direction_over_time", "seconds", "settings", "simulated")
-
-
-def kept(records):
-    """Records as they are kept: without what depends on the machine, rounded to six digits."""
-    return [
-        {
-            name: round(value, 6) if isinstance(value, float) else value
-            for name, value in record.items()
-            if name not in DROPPED
-        }
-        for record in records
-    ]
 
 
 def main():
-    runs, absent = authors_embeddings.open_runs("M1")
-    maze, absent_maze = authors_embeddings.open_runs("M1+PMd")
-    if absent or absent_maze:
-        sys.exit(f"{len(absent + absent_maze)} files are not here, {(absent + absent_maze)[0]} among them")
-    within = authors_embeddings.score_runs([*runs, *maze])
-    records = [r | {"table": "within"} for r in within]
-    records += [r | {"table": "transfer"} for r in authors_embeddings.score_transfers(runs)]
-    records += [r | {"table": "rotations"} for r in audit.single_rotations(runs, PUBLISHED)]
-    everything = {f"{run.session.name}": run.session for run in [*runs, *maze]}
+    (runs, absent), (maze, absent_maze) = map(authors_embeddings.open_runs, ("M1", "M1+PMd"))
+    missing = absent + absent_maze
+    if missing:
+        sys.exit(f"{len(missing)} files are not here, {missing[0]} among them; `make fetch` downloads them")
     authors_embeddings.write_scores(
         authors_embeddings.KEPT,
-        [*runs, *maze],
-        list(everything.values()),
+        {run.file: run.blob for run in [*runs, *maze]},
+        sessions=[run.session for run in [*runs, *maze]],
         profile="paper",
         seeds=[42],
-        records=kept(records),
+        records=audit.score_all(runs, maze, PUBLISHED),
     )
 
 

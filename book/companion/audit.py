@@ -1,12 +1,14 @@
 """What the chapter *Audit* shows: each way of scoring that flatters or misleads, on its own."""
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import orthogonal_procrustes
 
-from companion.comparison import compare_transfer
+from companion import authors_embeddings
+from companion.comparison import METRICS, compare_transfer
 from nerlib import metrics
 from nerlib.alignment import align, common_averages
 from nerlib.decoders import LinearDecoder
@@ -112,7 +114,7 @@ def _rotations(source, target):
 
 
 def single_rotations(runs: Sequence[Run], published: str) -> list[dict]:
-    """For each pair of runs: the scores of its rotations from one direction, and the paper's score beside them.
+    """For each pair of runs: scores of its rotations from one direction, and the paper's beside them.
 
     Parameters
     ----------
@@ -138,3 +140,105 @@ def single_rotations(runs: Sequence[Run], published: str) -> list[dict]:
     for name in ("all trials", "training trials"):
         found[name.replace(" ", "_")] = in_order[name]
     return found.reset_index().astype(object).where(lambda t: t.notna(), None).to_dict("records")
+
+
+def score_all(runs: Sequence[Run], maze: Sequence[Run], published: str) -> list[dict]:
+    """All records of the chapter; "table" says which: "within", "transfer" or "rotations".
+
+    Parameters
+    ----------
+    runs, maze : lists of Run, of M1 and of MC_Maze
+    published : path of published_cross_session.csv
+    """
+    found = {
+        "within": authors_embeddings.score_runs([*runs, *maze]),
+        "transfer": authors_embeddings.score_transfers(runs),
+        "rotations": single_rotations(runs, published),
+    }
+    return [{"table": table} | _short(record) for table, records in found.items() for record in records]
+
+
+def _short(record):
+    """A record without what scoring does not tell, or depends on the machine; six digits."""
+    dropped = ("direction_over_time", "seconds", "settings")
+    kept = {name: value for name, value in record.items() if name not in dropped}
+    return {n: round(float(v), 6) if isinstance(v, float) else v for n, v in kept.items()}
+
+
+def tables(records: Sequence[dict]) -> dict[str, list[dict]]:
+    """The records of `score_all` by their table; MC_Maze, in "within" too, is "curved"."""
+    found: dict[str, list[dict]] = {"within": [], "curved": [], "transfer": [], "rotations": []}
+    for record in records:
+        curved = record["table"] == "within" and record["session"].startswith("MC_Maze")
+        found["curved" if curved else record["table"]].append(record)
+    return found
+
+
+def open_scores(data: str, published: str) -> tuple[dict[str, list[dict]], dict[str, str], str]:
+    """The scores of the authors' embeddings: from their files, or as kept where some are not here.
+
+    Returns
+    -------
+    `tables`, the files behind them (name -> git blob), and what to say about them, as Markdown
+    """
+    areas = ("M1", "M1+PMd") if data == "recorded" else ()
+    opened = [authors_embeddings.open_runs(area) for area in areas]
+    absent = [file for _, missing in opened for file in missing]
+    if opened and not absent:
+        (runs, _), (maze, _) = opened
+        files = {run.file: run.blob for run in [*runs, *maze]}
+        said = f"The scores of the authors' embeddings were computed here, from {len(files)} files."
+        return tables(score_all(runs, maze, published)), files, said
+    kept = json.loads(authors_embeddings.KEPT.read_text())
+    why = f"{len(absent)} of the authors' files are not here" if absent else "this page shows simulated data"
+    said = (
+        f"**Kept scores.** Scores of the authors' embeddings are of recorded data, computed on "
+        f"{kept['provenance']['date']} and kept with the book: {why}; `make fetch` downloads the files."
+    )
+    return tables(kept["records"]), kept["provenance"]["files"], said
+
+
+def stand_ins(records: pd.DataFrame) -> list[Session]:
+    """The sessions that scores are of, by name and area alone: all that a row of the headline needs."""
+    named = records[["session", "area"]].drop_duplicates().itertuples(index=False)
+    return [Session(np.zeros((1, 1)), np.zeros((1, 2)), name=name, area=area) for name, area in named]
+
+
+def common(scores: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """The rows of some methods, on recordings (or pairs) that each of them has."""
+    part = scores[scores["method"].isin(methods)]
+    counts = part.groupby("recording")["method"].transform("nunique")
+    return part[counts == len(methods)]
+
+
+def main_table(within: pd.DataFrame, transfer: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
+    """Mean scores over the recordings and the pairs that all of some methods have.
+
+    Parameters
+    ----------
+    within, transfer : DataFrames of `comparison.compare` and `compare_transfer`, linear decoder
+    methods : list of str
+
+    Returns
+    -------
+    DataFrame, index method, columns (scores of, metric); "paper" is the mean of the paper's values
+    """
+    transfer = transfer[transfer["from"] != transfer["to"]].assign(split="pair")
+    both = pd.concat([common(part, methods) for part in (within, transfer)])
+    names = {
+        ("train", "published"): "training",
+        ("test", "published"): "held out, published",
+        ("test", "corrected"): "held out, corrected",
+        ("pair", "published"): "another day, published rule",
+        ("pair", "corrected"): "another day, corrected",
+        ("pair", "affine"): "another day, affine map",
+    }
+    both["scores of"] = [names.get(key) for key in zip(both["split"], both["protocol"], strict=True)]
+    paper = both[(both["split"] == "pair") & (both["protocol"] == "published")]
+    paper = paper.assign(ours=paper["paper"], **{"scores of": "another day, the paper's"})
+    both = pd.concat([both, paper]).replace({"metric": METRICS})
+    order = ["training", "held out, published", "held out, corrected", "another day, the paper's"]
+    order += ["another day, corrected", "another day, affine map"]
+    means = both.pivot_table("ours", "method", ["metric", "scores of"])
+    wanted = [(m, name) for m in METRICS.values() for name in order if (m, name) in means]
+    return means[wanted].loc[list(methods)]

@@ -128,9 +128,9 @@ def score_transfers(runs: Sequence[Run]) -> list[dict]:
     return [row for group in groups for source in group for row in transfer_run(source, group)]
 
 
-def write_scores(path: str | Path, runs: Sequence[AuthorsRun], sessions: Sequence[Session], **content: Any):
-    """`results.write_results`, with the files behind ``runs`` and their git blobs in the provenance."""
-    written = results.write_results(path, sessions=sessions, **content)
-    written["provenance"]["files"] = {run.file: run.blob for run in runs}
+def write_scores(path: str | Path, files: dict[str, str], **content: Any) -> dict:
+    """`results.write_results`, with the files behind the scores, name -> git blob, in the provenance."""
+    written = results.write_results(path, **content)
+    written["provenance"]["files"] = files
     results.write_json(path, written)
     return written
