@@ -21,7 +21,7 @@ def main():
     missing = absent + absent_maze
     if missing:
         sys.exit(f"{len(missing)} files are not here, {missing[0]} among them; `make fetch` downloads them")
-    authors_embeddings.write_scores(
+    audit.write_scores(
         authors_embeddings.KEPT,
         {run.file: run.blob for run in [*runs, *maze]},
         sessions=[run.session for run in [*runs, *maze]],

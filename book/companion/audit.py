@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import orthogonal_procrustes
 
-from companion import authors_embeddings
+from companion import authors_embeddings, results
 from companion.comparison import METRICS, compare_transfer
 from nerlib import metrics
 from nerlib.alignment import align, common_averages
@@ -198,6 +200,27 @@ def open_scores(data: str, published: str) -> tuple[dict[str, list[dict]], dict[
     return tables(kept["records"]), kept["provenance"]["files"], said
 
 
+def same_rotation(transfer: pd.DataFrame) -> pd.DataFrame:
+    """How often the rule of the `published` protocol picks the rotation behind the paper's scores.
+
+    Parameters
+    ----------
+    transfer : DataFrame of `comparison.compare_transfer`
+
+    Returns
+    -------
+    DataFrame, index method: "pairs" of different sessions, "same" (R² of velocity and position both agree to
+    four digits), and the mean R² of velocity, "ours" and "paper"
+    """
+    rows = transfer.query("protocol == 'published' and metric in ['velocity_r2', 'position_r2']")
+    rows = rows[rows["from"] != rows["to"]].dropna(subset="paper")
+    agrees = (
+        (rows["ours"] - rows["paper"]).abs().lt(5.1e-5).groupby([rows["method"], rows["recording"]]).all()
+    )
+    counts = agrees.groupby("method").agg(pairs="size", same="sum")
+    return counts.join(rows[rows["metric"] == "velocity_r2"].groupby("method")[["ours", "paper"]].mean())
+
+
 def stand_ins(records: pd.DataFrame) -> list[Session]:
     """The sessions that scores are of, by name and area alone: all that a row of the headline needs."""
     named = records[["session", "area"]].drop_duplicates().itertuples(index=False)
@@ -242,3 +265,11 @@ def main_table(within: pd.DataFrame, transfer: pd.DataFrame, methods: Sequence[s
     means = both.pivot_table("ours", "method", ["metric", "scores of"])
     wanted = [(m, name) for m in METRICS.values() for name in order if (m, name) in means]
     return means[wanted].loc[list(methods)]
+
+
+def write_scores(path: str | Path, files: dict[str, str], **content: Any) -> dict:
+    """`results.write_results`, with the files behind the scores, name -> git blob, in the provenance."""
+    written = results.write_results(path, **content)
+    written["provenance"]["files"] = files
+    results.write_json(path, written)
+    return written

@@ -13,6 +13,8 @@ from companion.figures import line_styles
 from nerlib.plots import watermark_simulated
 from nerlib.session import Session
 
+ORDER = ("NER", "CEBRA", "CEBRA-16", "piVAE")  # one colour each, in every figure
+
 
 def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
     """Decoded against true horizontal velocity, one panel a method, both values of R² in its title.
@@ -46,8 +48,8 @@ def exchange(held_out: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure
     figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
     r2 = np.linspace(0.12, 1, 200)
     axes.plot(r2, exchanged(r2), color="0.6", linewidth=1, label="2 − 1 / R²")
-    styles = line_styles(list(dict.fromkeys(held_out["method"])))
-    for method, rows in held_out.groupby("method", sort=False):
+    styles = line_styles(ORDER)
+    for method, rows in sorted(held_out.groupby("method"), key=lambda item: ORDER.index(item[0])):
         axes.plot(rows["corrected"], rows["published"], "o", color=styles[method]["color"], label=method)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="R²(true, decoded)", ylabel="R²(decoded, true)")
@@ -68,7 +70,7 @@ def rotations(pairs: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
     axes.plot(place, pairs["paper"], "o", markersize=4, label="published")
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="pair of sessions", ylabel="R²(decoded, true) of velocity", xticks=[])
-    axes.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
     return watermark_simulated(figure, sessions)
 
 
@@ -78,10 +80,10 @@ def train_test(scores: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure
     ``scores`` has the columns recording, method, train and test.
     """
     names = list(dict.fromkeys(scores["recording"]))
-    methods = list(dict.fromkeys(scores["method"]))
+    methods = [method for method in ORDER if method in set(scores["method"])]
     size = (6.5, 0.8 + 0.16 * len(names) * max(2, len(methods)))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    styles = line_styles(methods)
+    styles = line_styles(ORDER)
     for row in scores.itertuples():
         offset = 0.7 * ((methods.index(row.method) + 0.5) / len(methods) - 0.5)
         place, color = names.index(row.recording) + offset, styles[row.method]["color"]
@@ -107,5 +109,7 @@ def peaks(chosen: pd.DataFrame, chance: float) -> Figure:
     axes.plot(chosen.index, chosen["corrected"], "s--", color="0.4", label="bin chosen on training trials")
     axes.axhline(chance, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="held-out trials", ylabel="accuracy of guesses", xscale="log", ylim=(0, None))
+    axes.set_xticks(chosen.index, [str(n) for n in chosen.index], minor=False)
+    axes.set_xticks([], minor=True)
     axes.legend(frameon=False, fontsize=9)
     return figure

@@ -10,12 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from companion import results
 from companion.catalogue import Entry, cache_folder, find_file
 from nerlib.data import DataError
 from nerlib.runs import Run, score_run, transfer_run
@@ -23,7 +21,6 @@ from nerlib.session import Session
 
 FOLDER = "authors_embeddings"
 KEPT = Path(__file__).resolve().parents[1] / "reference" / "authors_scores.json"
-LEAKS = ("piVAE",)  # test embeddings that were computed from the true test labels
 _N_BINS = {"M1": 40, "M1+PMd": 100}
 _BIN_WIDTH = {"M1": 0.03, "M1+PMd": 0.005}  # s
 
@@ -126,11 +123,3 @@ def score_transfers(runs: Sequence[Run]) -> list[dict]:
     methods = dict.fromkeys(run.about["method"] for run in runs)
     groups = [[run for run in runs if run.about["method"] == method] for method in methods]
     return [row for group in groups for source in group for row in transfer_run(source, group)]
-
-
-def write_scores(path: str | Path, files: dict[str, str], **content: Any) -> dict:
-    """`results.write_results`, with the files behind the scores, name -> git blob, in the provenance."""
-    written = results.write_results(path, **content)
-    written["provenance"]["files"] = files
-    results.write_json(path, written)
-    return written

@@ -12,7 +12,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 from toy import make_session
 
-from companion import audit, audit_figures, authors_embeddings
+from companion import audit, audit_figures, authors_embeddings, comparison
 from nerlib.decoders import LinearDecoder
 from nerlib.models import UMAP, PiVAE
 
@@ -118,6 +118,13 @@ def test_each_published_score_of_a_pair_is_that_of_one_rotation_from_all_trials(
     pairs = pd.DataFrame(kept["rotations"]).dropna(subset="paper")
     assert pairs.groupby("method").size().to_dict() == {"CEBRA": 90, "NER": 42, "piVAE": 90}
     assert pairs["off"].max() < 5.1e-5
+
+
+def test_the_least_squares_rule_picks_another_rotation_in_most_pairs(kept):
+    transfer = comparison.compare_transfer(kept["transfer"], str(REFERENCE / "published_cross_session.csv"))
+    found = audit.same_rotation(transfer)
+    assert found["same"].to_dict() == {"CEBRA": 24, "NER": 7, "piVAE": 17}
+    assert 0 < found.loc["NER", "ours"] - found.loc["NER", "paper"] < 0.03
 
 
 def test_on_curved_reaches_ner_leads_only_with_many_types_held_out(kept):
