@@ -108,7 +108,7 @@ def _rotations(source, target):
     sessions = [source.session, target.session]
     directions, *averages = common_averages(both, sessions)
     pairs = zip(directions, *averages, strict=True)
-    found: dict = {direction: orthogonal_procrustes(here, there)[0] for direction, here, there in pairs}
+    found = {direction: orthogonal_procrustes(here, there)[0] for direction, here, there in pairs}
     found["all trials"] = align(*both, *sessions)
     train = [run.published["train"] for run in (source, target)]
     found["training trials"] = align(*train, source.splits["train"], target.splits["train"])

@@ -51,12 +51,14 @@ class AuthorsRun(Run):
     """A `Run` whose embedding was read, not fitted; ``n_train`` is the number of its training trials.
 
     The session's rates are the embedding. pi-VAE's authors kept a fifth of the trials for validation, and its
-    files lack them, so that the training trials are not the first 80 %.
+    files lack them, so that the training trials are not the first 80 %. In MC_Maze ``versions`` holds one value
+    a trial: 0 where the reach was straight, 1 and 2 where it was curved.
     """
 
     n_train: int = 0
     file: str = ""
     blob: str = ""
+    versions: np.ndarray | None = None
 
     @cached_property
     def splits(self) -> dict[str, Session]:
@@ -91,16 +93,18 @@ def make_run(content: dict, entry: EmbeddingEntry, area: str) -> AuthorsRun:
     if lengths != [len(part) for part in labels] or any(n % n_bins or not n for n in lengths):
         raise ValueError(f"expected embeddings and labels of whole trials of {n_bins} bins, got {lengths}")
     both, moved = np.concatenate(embedding).astype(float), np.concatenate(labels).astype(float)
-    angle = moved[:, 2]
+    angle, versions = moved[:, 2], None
     if "target_angle_train" in content:
         angle = np.concatenate([content["target_angle_train"], content["target_angle_test"]])
+        versions = np.concatenate([content["version_index_train"], content["version_index_test"]])[::n_bins]
     trial = np.repeat(np.arange(len(both) // n_bins), n_bins)
     about = entry.session, area, entry.monkey, entry.date
     session = Session(both, moved[:, :2], np.round(angle) % 360, trial, _BIN_WIDTH[area], *about)
     told = {field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")}
     told = {"session": session.name, **told, "method": entry.method, "seed": 42, "settings": ""}
     parts = dict(zip(("train", "test"), np.split(both, [lengths[0]]), strict=True))
-    return AuthorsRun(told, session, parts, parts, 0.0, lengths[0] // n_bins, entry.file, entry.blob or "")
+    file = entry.file, entry.blob or ""
+    return AuthorsRun(told, session, parts, parts, 0.0, lengths[0] // n_bins, *file, versions)
 
 
 def open_runs(area: str = "M1", methods: Iterable[str] = ()) -> tuple[list[AuthorsRun], list[str]]:
