@@ -183,21 +183,53 @@ def open_scores(data: str, published: str) -> tuple[dict[str, list[dict]], dict[
     -------
     `tables`, the files behind them (name -> git blob), and what to say about them, as Markdown
     """
-    areas = ("M1", "M1+PMd") if data == "recorded" else ()
-    opened = [authors_embeddings.open_runs(area) for area in areas]
-    absent = [file for _, missing in opened for file in missing]
-    if opened and not absent:
-        (runs, _), (maze, _) = opened
-        files = {run.file: run.blob for run in [*runs, *maze]}
-        said = f"The scores of the authors' embeddings were computed here, from {len(files)} files."
-        return tables(score_all(runs, maze, published)), files, said
+    opened, absent = _open(data, ("M1", "M1+PMd"))
+    if absent:
+        kept = json.loads(authors_embeddings.KEPT.read_text())
+        return tables(kept["records"]), kept["provenance"]["files"], _say_kept(kept, absent)
+    runs, maze = opened
+    files = {run.file: run.blob for run in [*runs, *maze]}
+    said = f"The scores of the authors' embeddings were computed here, from {len(files)} files."
+    return tables(score_all(runs, maze, published)), files, said
+
+
+def open_curved(data: str) -> tuple[pd.DataFrame, list[authors_embeddings.AuthorsRun], str]:
+    """The authors' embeddings of MC_Maze: their scores, the runs (none where a file is absent), what to say.
+
+    The scores have the column "recording": task and trial types.
+    """
+    opened, absent = _open(data, ("M1+PMd",))
     kept = json.loads(authors_embeddings.KEPT.read_text())
-    why = f"{len(absent)} of the authors' files are not here" if absent else "this page shows simulated data"
+    records = tables(kept["records"])["curved"] if absent else authors_embeddings.score_runs(opened[0])
     said = (
+        _say_kept(kept, absent) if absent else f"Computed here, from {len(opened[0])} files of the authors."
+    )
+    scores = pd.DataFrame(records)
+    scores["recording"] = scores["session"].str.removeprefix("MC_Maze ")
+    return scores, [] if absent else opened[0], said
+
+
+def _open(data, areas):
+    """Runs by area, and why they are not all here ("" if they are)."""
+    if data != "recorded":
+        return [], "this page shows simulated data"
+    opened = [authors_embeddings.open_runs(area) for area in areas]
+    absent = sum(len(missing) for _, missing in opened)
+    return [runs for runs, _ in opened], f"{absent} of the authors' files are not here" if absent else ""
+
+
+def _say_kept(kept, why):
+    return (
         f"**Kept scores.** Scores of the authors' embeddings are of recorded data, computed on "
         f"{kept['provenance']['date']} and kept with the book: {why}; `make fetch` downloads the files."
     )
-    return tables(kept["records"]), kept["provenance"]["files"], said
+
+
+def train_and_test(scores: pd.DataFrame, value: str = "ours") -> pd.DataFrame:
+    """Corrected scores, one row a recording and method: columns recording, method, train and test."""
+    scores = scores[scores["protocol"] == "corrected"]
+    wide = scores.pivot_table(value, ["recording", "method"], "split", sort=False)
+    return wide.reset_index()
 
 
 def same_rotation(transfer: pd.DataFrame) -> pd.DataFrame:

@@ -51,8 +51,8 @@ class AuthorsRun(Run):
     """A `Run` whose embedding was read, not fitted; ``n_train`` is the number of its training trials.
 
     The session's rates are the embedding. pi-VAE's authors kept a fifth of the trials for validation, and its
-    files lack them, so that the training trials are not the first 80 %. In MC_Maze ``versions`` holds one value
-    a trial: 0 where the reach was straight, 1 and 2 where it was curved.
+    files lack them, so that the training trials are not the first 80 %. In MC_Maze ``versions`` (n_trials,)
+    is 0 where the reach was straight, 1 and 2 where it was curved.
     """
 
     n_train: int = 0

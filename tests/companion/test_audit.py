@@ -139,6 +139,9 @@ def test_the_scores_are_shown_kept_where_the_files_are_absent(kept):
     shown, files, said = audit.open_scores("recorded", str(REFERENCE / "published_cross_session.csv"))
     assert shown == kept and len(files) == 50 and said.startswith("**Kept scores.**") and "50 of the" in said
     assert "simulated data" in audit.open_scores("simulated", "")[2]
+    scores, runs, said = audit.open_curved("recorded")
+    assert len(scores) == 64 and not runs and "16 of the authors' files are not here" in said
+    assert len(audit.train_and_test(scores, "velocity_r2")) == 16
 
 
 def test_recordings_in_common_and_their_means():

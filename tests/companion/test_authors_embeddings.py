@@ -124,6 +124,12 @@ def test_scores_within_sessions_are_the_published_ones(data_folder, within):
     assert off["velocity_r2"] < DIGITS and off["position_r2"] < DIGITS and off["direction_accuracy"] < 0.007
 
 
+def test_straight_and_curved_reaches_are_told_apart(data_folder, runs):
+    for run in runs["M1+PMd"]:
+        assert len(run.versions) == run.session.n_trials and run.session.bin_width == 0.005
+        assert (run.versions.min() > 0) == ("curve-up-down" in run.session.name)
+
+
 def test_training_scores_of_curved_reaches_are_the_published_ones(data_folder, within):
     paper = pd.read_csv(BOOK / "reference" / "published_curved_reaches.csv")
     paper["session"] = "MC_Maze " + paper["task"] + " " + paper["trial_types"]
