@@ -1,6 +1,7 @@
 """The authors' embeddings: a small file by hand, and their scores against the published ones."""
 
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from companion import authors_embeddings, comparison
+from companion import audit, authors_embeddings, comparison
 from companion.catalogue import Unavailable
 from nerlib.data import DataError
 from nerlib.runs import score_run
@@ -165,3 +166,13 @@ def test_held_out_scores_are_those_that_were_found_before(data_folder, runs, wit
     assert len(both) == {"within": 34, "curved": 16, "cross": 132}[which]
     for metric in ("velocity_r2", "position_r2"):
         assert (both[metric] - both[f"{metric}_test"].astype(float)).abs().max() < 1e-3, metric
+
+
+def test_kept_scores_are_those_of_the_files(data_folder, within):
+    kept = audit.tables(json.loads(authors_embeddings.KEPT.read_text())["records"])
+    key = ["session", "method", "split", "protocol"]
+    for table, area in (("within", "M1"), ("curved", "M1+PMd")):
+        both = pd.DataFrame(kept[table]).merge(pd.DataFrame(within[area]), on=key, suffixes=("", "_now"))
+        assert len(both) == len(kept[table]) == len(within[area])
+        for metric in comparison.METRICS:
+            assert (both[metric] - both[f"{metric}_now"]).abs().max() < (0.01 if "dir" in metric else 1e-5)
