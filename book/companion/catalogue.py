@@ -229,16 +229,18 @@ def _open_recorded(names, areas, n_trials):
     return sessions, absent
 
 
-def find_file(name: str) -> Path:
+def find_file(name: str | Entry) -> Path:
     """The path of a session's file, verified every time (but see ``Entry``).
+
+    ``name`` is one of ``list_sessions()``, or an ``Entry``.
 
     Raises
     ------
     FileNotFoundError : (Unavailable) it is not here; the message says how to get it
     ValueError, DataError : unknown name; a file that fails its checksum
     """
-    entry = find_entry(name)
-    path = entry.path
+    entry = find_entry(name) if isinstance(name, str) else name
+    name, path = entry.name, entry.path
     restore = f"restore it with `git checkout -- book/recordings/{name}.nwb`"
     if path is None and entry.bundled:
         raise Unavailable(f"{RECORDINGS / name}.nwb is missing, {restore}")

@@ -1,4 +1,7 @@
-"""Downloads of the sessions that do not come with the book: `make fetch`. Nothing else downloads."""
+"""Downloads of what does not come with the book: `make fetch`. Nothing else downloads.
+
+Sessions, and the embeddings that the paper's authors published (named "authors_embeddings", all together).
+"""
 
 import io
 import json
@@ -9,15 +12,18 @@ import pooch
 import requests
 from filelock import FileLock
 
-from companion import catalogue
+from companion import authors_embeddings, catalogue
 from companion.catalogue import DANDI, ENTRIES, GITHUB, MAZE_ASSET, Entry, Unavailable
 from nerlib.data import DataError
 
 
 def fetch_all(names: list[str] | None = None) -> list[str]:
-    """Download and verify the sessions that are not here; prints each, returns the messages of failures."""
-    failures = []
-    for entry in ENTRIES if names is None else map(catalogue.find_entry, names):
+    """Download and verify what is not here; prints each, returns the messages of failures."""
+    failures, embeddings = [], authors_embeddings.ENTRIES
+    chosen: list[Entry] = [*ENTRIES, *embeddings] if names is None else []
+    for name in names or ():
+        chosen += embeddings if name == authors_embeddings.FOLDER else [catalogue.find_entry(name)]
+    for entry in chosen:
         try:
             path = fetch(entry)
             print(f"{entry.name}: {path}", flush=True)
@@ -39,7 +45,7 @@ def fetch(entry: Entry) -> Path:
     """
     path = entry.cached
     if entry.path not in (None, path):
-        return catalogue.find_file(entry.name)
+        return catalogue.find_file(entry)
     note = path.with_name(f"{path.name}.checksum")  # of MC_Maze
     expected = f"git:{entry.blob}" if entry.blob else note.read_text() if note.is_file() else ""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +102,8 @@ def _get(entry, address, target, progressbar=False):
 def _failed(entry, reason):
     source = "https://github.com/NeuroscienceAI/NER (folders data/SU_16M1 and data/SU_3S1)"
     source = source if entry.blob else f"https://dandiarchive.org/dandiset/000128 ({MAZE_ASSET})"
+    if isinstance(entry, authors_embeddings.EmbeddingEntry):
+        source = f"{entry.address} (as raw content)"
     by_hand = f"or download {entry.file} by hand from {source} into the folder that NERLIB_DATA names"
     return Unavailable(f"{entry.name}: {reason}. Run `make fetch` again with a network, {by_hand}.")
 

@@ -1,0 +1,115 @@
+"""Figures of the chapter *Audit*."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import r2_score
+
+from companion.audit import exchanged
+from companion.figures import line_styles
+from nerlib.plots import watermark_simulated
+from nerlib.session import Session
+
+ORDER = ("NER", "CEBRA", "CEBRA-16", "piVAE")  # one colour each, in every figure
+
+
+def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
+    """Decoded against true horizontal velocity, one panel a method, both values of R² in its title.
+
+    Parameters
+    ----------
+    decoded : dict, name -> velocity (T, 2), mm/s
+    session : Session with T bins, the truth
+    """
+    size = (3 * len(decoded), 3.2)
+    figure, panels = plt.subplots(1, len(decoded), figsize=size, layout="constrained", sharey=True)
+    true = session.velocity[:, 0]
+    span = np.array([true.min(), true.max()])
+    for axes, (name, velocity) in zip(np.atleast_1d(panels), decoded.items(), strict=True):
+        axes.plot(span, span, color="0.6", linewidth=1)
+        axes.plot(true, velocity[:, 0], ".", markersize=2, alpha=0.4)
+        right, wrong = (
+            r2_score(*pair) for pair in ((session.velocity, velocity), (velocity, session.velocity))
+        )
+        axes.set(title=f"{name}\nR² {right:.2f}; exchanged {wrong:.2f}", xlabel="true vx (mm/s)")
+        axes.title.set_size(10)
+    np.atleast_1d(panels)[0].set_ylabel("decoded vx (mm/s)")
+    return watermark_simulated(figure, [session])
+
+
+def exchange(held_out: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+    """R² with its arguments exchanged against R²: held-out velocity of each recording, and 2 − 1 / R².
+
+    ``held_out`` has one row a recording and method, with columns method, corrected and published.
+    """
+    figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
+    r2 = np.linspace(0.12, 1, 200)
+    axes.plot(r2, exchanged(r2), color="0.6", linewidth=1, label="2 − 1 / R²")
+    styles = line_styles(ORDER)
+    for method, rows in sorted(held_out.groupby("method"), key=lambda item: ORDER.index(item[0])):
+        axes.plot(rows["corrected"], rows["published"], "o", color=styles[method]["color"], label=method)
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel="R²(true, decoded)", ylabel="R²(decoded, true)")
+    axes.legend(frameon=False, fontsize=9)
+    return watermark_simulated(figure, sessions)
+
+
+def rotations(pairs: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+    """For each pair of sessions: the range of the eight single rotations, their mean, the paper's score.
+
+    ``pairs`` has the columns worst, mean, best, paper of `audit.single_rotations`, of one method.
+    """
+    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    pairs = pairs.sort_values("best")
+    place = np.arange(len(pairs))
+    axes.vlines(place, pairs["worst"].astype(float), pairs["best"].astype(float), color="0.75", linewidth=3)
+    axes.plot(place, pairs["mean"], "_", color="0.3", label="mean of the eight")
+    axes.plot(place, pairs["paper"], "o", markersize=4, label="published")
+    axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel="pair of sessions", ylabel="R²(decoded, true) of velocity", xticks=[])
+    figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
+    return watermark_simulated(figure, sessions)
+
+
+def train_test(scores: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+    """Training and held-out R² of velocity, a line between the two; one row a recording.
+
+    ``scores`` has the columns recording, method, train and test.
+    """
+    names = list(dict.fromkeys(scores["recording"]))
+    methods = [method for method in ORDER if method in set(scores["method"])]
+    size = (6.5, 0.8 + 0.16 * len(names) * max(2, len(methods)))
+    figure, axes = plt.subplots(figsize=size, layout="constrained")
+    styles = line_styles(ORDER)
+    for row in scores.itertuples():
+        offset = 0.7 * ((methods.index(row.method) + 0.5) / len(methods) - 0.5)
+        place, color = names.index(row.recording) + offset, styles[row.method]["color"]
+        axes.plot([row.test, row.train], [place, place], color=color, linewidth=1)
+        axes.plot(row.train, place, "o", color=color, markersize=4, markerfacecolor="white")
+        axes.plot(row.test, place, "o", color=color, markersize=4)
+    for method in methods:
+        axes.plot([], [], "o-", color=styles[method]["color"], label=method)
+    axes.set(xlabel="R² of velocity (open: training trials; filled: held out)", yticks=range(len(names)))
+    axes.set_yticklabels(names, fontsize=8)
+    axes.invert_yaxis()
+    figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, fontsize=9)
+    return watermark_simulated(figure, sessions)
+
+
+def peaks(chosen: pd.DataFrame, chance: float) -> Figure:
+    """Direction accuracy of guesses at the best bin against the number of trials.
+
+    ``chosen`` has the index number of trials and the columns published and corrected.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 2.8), layout="constrained")
+    axes.plot(chosen.index, chosen["published"], "o-", label="bin chosen on the scored trials")
+    axes.plot(chosen.index, chosen["corrected"], "s--", color="0.4", label="bin chosen on training trials")
+    axes.axhline(chance, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel="held-out trials", ylabel="accuracy of guesses", xscale="log", ylim=(0, None))
+    axes.set_xticks(chosen.index, [str(n) for n in chosen.index], minor=False)
+    axes.set_xticks([], minor=True)
+    axes.legend(frameon=False, fontsize=9)
+    return figure
