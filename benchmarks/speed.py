@@ -2,7 +2,8 @@
 
     python benchmarks/speed.py [--only NAME ...] [--write]
 
-Prints a table. --write saves it in the README and in book/reference/speed.json, which chapter 9 quotes.
+Prints a table. --write saves it in the README and in book/reference/speed.json, which chapter 9 quotes; rows
+of parts that were not run stay, with their date and commit.
 Run it on an otherwise idle machine. Both sides of a ratio are measured in the same run: training steps, sizes
 and sessions alternate, and medians are reported; what takes minutes is measured once.
 Each part runs in its own process: memory left over from an earlier part changes the time of a training step
@@ -353,7 +354,8 @@ def table(content):
         missed = "" if r["holds"] else "missed"
         lines.append(f"| {r['what']} | {value} {r['unit']} | {r['goal']} | {missed} |")
     used = ", ".join(f"{name} {content['versions'][name]}" for name in ("torch", "numpy", "numba", "cebra"))
-    lines += ["", f"{content['device']}; {content['date']}; all times of one run; {used}."]
+    dates = " and ".join(sorted({r["date"] for r in content["rows"]}))
+    lines += ["", f"{content['device']}; {dates}; both sides of a ratio in one run; {used}."]
     return "\n".join(lines)
 
 
@@ -370,16 +372,18 @@ def main():
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--write", action="store_true", help=f"save the table in {RESULTS.name} and README")
     given = parser.parse_args()
-    if given.write and given.only != list(PARTS):
-        parser.error("--write saves a complete run; leave out --only")
-    rows, today = [], datetime.now(UTC).strftime("%Y-%m-%d")
+    origin = {"code": code(), "commit": commit(), "date": datetime.now(UTC).strftime("%Y-%m-%d")}
+    kept = json.loads(RESULTS.read_text())
+    rows = {name: [row for row in kept["rows"] if row["part"] == name] for name in PARTS}
     for name in given.only:
-        rows += in_a_fresh_process(measured, name)
-    used = versions() | {"cebra": version("cebra")}
-    origin = {"device": device(), "versions": used, "code": code(), "commit": commit(), "date": today}
-    content = origin | {"rows": rows}
+        rows[name] = [row | {"part": name} | origin for row in in_a_fresh_process(measured, name)]
+    used = {name: number for name, number in versions().items() if name != "nerlib"}  # rows have commits
+    about = {"device": device(), "versions": used | {"cebra": version("cebra")}}
+    content = about | {"rows": [row for name in PARTS for row in rows[name]]}
     print(content["device"])
     if given.write:
+        if given.only != list(PARTS) and about != {key: kept[key] for key in about}:
+            sys.exit("other rows were measured with another device or other versions; run all parts")
         write_json(RESULTS, content)
         quote(content)
 
