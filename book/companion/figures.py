@@ -176,7 +176,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
         axes.set(xlabel=f"{method} less the other,\n{METRICS.get(metric, metric)}")
     panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].invert_yaxis()
+    panels[0, 0].set_ylim(len(order) - 0.4, -0.6)
     sns.despine(figure)
     return watermark_simulated(figure, sessions)
 
