@@ -215,7 +215,8 @@ def describe(sessions: Sequence[Session], absent: Iterable[tuple] = (), *, profi
         lines.append("These numbers test the code. They say nothing about the brain, and reproduce nothing.")
     if profile == "quick":
         lines.append(
-            "Quick: one seed; pi-VAE, UMAP (except in chapters 2 and 10) and nearest-neighbor decoders are left out."
+            "Quick: one seed; pi-VAE, UMAP (except in chapters 2 and 10) and nearest-neighbor decoders are "
+            "left out."
         )
     by_reason: dict[str, list[str]] = {}
     for name, area, reason in absent:
