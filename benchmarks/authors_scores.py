@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
-from companion import audit, authors_embeddings
+from companion import audit, authors_embeddings, results
 
 PUBLISHED = str(authors_embeddings.KEPT.with_name("published_cross_session.csv"))
 
@@ -21,9 +21,9 @@ def main():
     missing = absent + absent_maze
     if missing:
         sys.exit(f"{len(missing)} files are not here, {missing[0]} among them; `make fetch` downloads them")
-    audit.write_scores(
+    results.write_results(
         authors_embeddings.KEPT,
-        {run.file: run.blob for run in [*runs, *maze]},
+        files={run.file: run.blob for run in [*runs, *maze]},
         sessions=[run.session for run in [*runs, *maze]],
         profile="paper",
         seeds=[42],

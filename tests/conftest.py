@@ -15,23 +15,41 @@ def session():
     return make_session()
 
 
-def find_data_folder():
-    """NERLIB_DATA, or the folder shared/data beside the repository, with files that do not come with it."""
-    given = os.environ.get("NERLIB_DATA") or Path(__file__).parents[1] / ".." / "shared" / "data"
-    return Path(given).resolve() if (Path(given) / "perich").is_dir() else None
+def find_folders():
+    """Files that do not come with the repository: fixture -> their folder, None where it is absent.
+
+    They are in NERLIB_DATA, or in the folder shared beside the repository.
+    """
+    shared = Path(__file__).resolve().parents[2] / "shared"
+    data = Path(os.environ.get("NERLIB_DATA") or shared / "data").resolve()
+    return {
+        "data_folder": data if (data / "perich").is_dir() else None,
+        "embeddings_folder": data if (data / "authors_embeddings").is_dir() else None,
+        "reference_folder": shared / "reference" if (shared / "reference").is_dir() else None,
+    }
 
 
 def pytest_collection_modifyitems(config, items):
     """What compares with those files is left out where they are not, and counted as deselected."""
-    if find_data_folder() is None:
-        without = [item for item in items if "data_folder" in item.fixturenames]
-        config.hook.pytest_deselected(items=without)
-        items[:] = [item for item in items if item not in without]
+    absent = {name for name, folder in find_folders().items() if folder is None}
+    without = [item for item in items if absent & set(item.fixturenames)]
+    config.hook.pytest_deselected(items=without)
+    items[:] = [item for item in items if item not in without]
 
 
 @pytest.fixture(scope="session")
 def data_folder():
-    return find_data_folder()
+    return find_folders()["data_folder"]
+
+
+@pytest.fixture(scope="session")
+def embeddings_folder():
+    return find_folders()["embeddings_folder"]
+
+
+@pytest.fixture(scope="session")
+def reference_folder():
+    return find_folders()["reference_folder"]
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,11 @@ def test_choosing_settings_sees_no_test_trial(equal_chances, session, monkeypatc
     equal_chances.on_validation([session], {("NER", ""): None})
     assert [s.digest for s in seen] == [session.split()[0].digest]
     asked = []
-    validate = lambda sessions, methods: asked.append(sessions) or []  # noqa: E731
+
+    def validate(sessions, methods):
+        asked.append(sessions)
+        return []
+
     monkeypatch.setattr(equal_chances, "on_validation", validate)
     monkeypatch.setattr(equal_chances, "run", None)  # nothing else runs
     equal_chances.search([session])

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.linalg import orthogonal_procrustes
 
-from companion import authors_embeddings, results
+from companion import authors_embeddings
 from companion.comparison import METRICS, compare_transfer
 from nerlib import metrics
 from nerlib.alignment import align, common_averages
@@ -297,11 +295,3 @@ def main_table(within: pd.DataFrame, transfer: pd.DataFrame, methods: Sequence[s
     means = both.pivot_table("ours", "method", ["metric", "scores of"])
     wanted = [(m, name) for m in METRICS.values() for name in order if (m, name) in means]
     return means[wanted].loc[list(methods)]
-
-
-def write_scores(path: str | Path, files: dict[str, str], **content: Any) -> dict:
-    """`results.write_results`, with the files behind the scores, name -> git blob, in the provenance."""
-    written = results.write_results(path, **content)
-    written["provenance"]["files"] = files
-    results.write_json(path, written)
-    return written

@@ -138,7 +138,8 @@ def claim_leads(
     Returns
     -------
     list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads
-    the best of them, the one with the highest mean
+    the best of them, the one over which its lead is least sure: by the lower end of the interval, or by the
+    mean where there are too few sessions for one. So NER is ahead of all where it is ahead of this one
     """
     scores = scores[scores["metric"] == metric]
     found = intervals.leads(scores).set_index("other")
@@ -147,7 +148,8 @@ def claim_leads(
     kinds = {"the paper's methods": found.index.difference(controls), "the controls": controls}
     for kind, others in kinds.items():
         if len(others):
-            best = found.loc[others, "mean"].idxmin()
+            sure = found.loc[others, "low"].astype(float).fillna(found.loc[others, "mean"])
+            best = sure.idxmin()
             lead = intervals.lead(scores, "NER", best)
             reason = f"the best is {best}; NER is ahead in {lead.positive} of {lead.values}"
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])

@@ -68,7 +68,8 @@ def headline_page(results: list[dict], columns: list[str], rows: dict, command: 
         if replaced:
             chapters = ", ".join(f"{{doc}}`{name}`" for name in replaced)
             said += (
-                f" The recording of {chapters} is not available; that chapter is **SIMULATED**, and says so."
+                f" The recording of {chapters} is not available; fits of that chapter are **SIMULATED**, and "
+                "it says so."
             )
     text = admonition(title, style, f"{said} {made}")
     if not rows:

@@ -106,7 +106,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
         told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else f"{paper:.3f}"}
     table = pd.DataFrame(told).T.rename_axis(["method", "metric"])
     table = table if scores["paper"].notna().any() else table[["ours"]]
-    return table.unstack("metric").swaplevel(axis=1).sort_index(axis=1).loc[order]
+    return table.unstack("metric").fillna("—").swaplevel(axis=1).sort_index(axis=1).loc[order]
 
 
 def verdict(lead: Estimate) -> str:

@@ -71,6 +71,7 @@ def write_results(
     seeds: Iterable[int],
     records: Iterable[dict] = (),
     headline: Iterable[dict] = (),
+    files: dict[str, str] | None = None,
 ) -> dict:
     """Write the results of a chapter with their provenance, atomically.
 
@@ -82,6 +83,7 @@ def write_results(
     seeds : ints
     records : list of dict, tidy
     headline : list of dict for the front page, rows of `claims.claim`
+    files : dict or None, name -> git blob id of further files that the numbers come from
 
     Returns
     -------
@@ -109,6 +111,7 @@ def write_results(
             "device": device(),
             "sessions": {f"{s.name}/{s.area}": s.digest for s in sessions},
             "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+            **({} if files is None else {"files": files}),
         },
         "headline": list(headline),
         "records": list(records),

@@ -15,7 +15,6 @@ from nerlib.data import DataError
 from nerlib.runs import score_run
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-RESCORED = BOOK.parent.parent / "shared" / "reference"
 DIGITS = 5.1e-5  # four digits, rounded
 
 
@@ -102,21 +101,19 @@ def test_absent_files_are_named():
 
 
 @pytest.fixture(scope="module")
-def runs(data_folder):
-    """The authors' embeddings by area, where they are."""
-    if not (data_folder / "authors_embeddings").is_dir():
-        pytest.skip("the authors' embeddings are not here; `make fetch` downloads them")
+def runs(embeddings_folder):
+    """The authors' embeddings by area."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NERLIB_DATA", str(data_folder))
+        patch.setenv("NERLIB_DATA", str(embeddings_folder))
         return {area: authors_embeddings.open_runs(area)[0] for area in ("M1", "M1+PMd")}
 
 
 @pytest.fixture(scope="module")
-def within(data_folder, runs):
+def within(runs):
     return {area: authors_embeddings.score_runs(its) for area, its in runs.items()}
 
 
-def test_scores_within_sessions_are_the_published_ones(data_folder, within):
+def test_scores_within_sessions_are_the_published_ones(within):
     """R² to four digits. A logistic regression that stops early leaves a few trials' directions open."""
     scores = comparison.compare(within["M1"], BOOK / "reference" / "published_within_session.csv")
     scores = scores.dropna(subset="paper")
@@ -125,13 +122,13 @@ def test_scores_within_sessions_are_the_published_ones(data_folder, within):
     assert off["velocity_r2"] < DIGITS and off["position_r2"] < DIGITS and off["direction_accuracy"] < 0.007
 
 
-def test_straight_and_curved_reaches_are_told_apart(data_folder, runs):
+def test_straight_and_curved_reaches_are_told_apart(runs):
     for run in runs["M1+PMd"]:
         assert len(run.versions) == run.session.n_trials and run.session.bin_width == 0.005
         assert (run.versions.min() > 0) == ("curve-up-down" in run.session.name)
 
 
-def test_training_scores_of_curved_reaches_are_the_published_ones(data_folder, within):
+def test_training_scores_of_curved_reaches_are_the_published_ones(within):
     paper = pd.read_csv(BOOK / "reference" / "published_curved_reaches.csv")
     paper["session"] = "MC_Maze " + paper["task"] + " " + paper["trial_types"]
     ours = pd.DataFrame(within["M1+PMd"]).query("split == 'train' and protocol == 'published'")
@@ -145,12 +142,9 @@ REFERENCES = {"within": "M1", "curved": "M1+PMd", "cross": None}
 
 
 @pytest.mark.parametrize("which", REFERENCES)
-def test_held_out_scores_are_those_that_were_found_before(data_folder, runs, within, which):
+def test_held_out_scores_are_those_that_were_found_before(reference_folder, runs, within, which):
     """Measured once with other code: rotations and decoders from training trials alone."""
-    path = RESCORED / f"authors_rescored_{which}.csv"
-    if not path.is_file():
-        pytest.skip("no reference scores beside the repository")
-    reference = pd.read_csv(path, dtype=str)
+    reference = pd.read_csv(reference_folder / f"authors_rescored_{which}.csv", dtype=str)
     key = ["date", "area", "method"]
     if which == "curved":
         reference["session"] = "MC_Maze " + reference["task"] + " " + reference["trial_types"]
@@ -168,7 +162,7 @@ def test_held_out_scores_are_those_that_were_found_before(data_folder, runs, wit
         assert (both[metric] - both[f"{metric}_test"].astype(float)).abs().max() < 1e-3, metric
 
 
-def test_kept_scores_are_those_of_the_files(data_folder, within):
+def test_kept_scores_are_those_of_the_files(within):
     kept = audit.tables(json.loads(authors_embeddings.KEPT.read_text())["records"])
     key = ["session", "method", "split", "protocol"]
     for table, area in (("within", "M1"), ("curved", "M1+PMd")):

@@ -104,3 +104,14 @@ def test_a_lead_on_few_sessions_is_undecided(session):
     scores = pd.DataFrame(scored("NER", [0.9], names="abcd") + scored("PCA", [0.2], names="abcd"))
     [row] = claims.claim_leads("here", [session], scores)
     assert (row["verdict"], row["low"]) == ("undecided", None)
+
+
+def test_the_rival_that_is_named_is_the_one_over_which_the_lead_is_least_sure(session):
+    """Ahead of a rival with the higher mean, level with one that varies: the verdict is level."""
+    varying = scored("CEBRA", [0.5])
+    for row, shift in zip(varying, [0.4, -0.5, 0.4, -0.5, 0.3, -0.5, 0.3, 0.0], strict=True):
+        row["ours"] += shift
+    scores = pd.DataFrame(scored("NER", [0.6]) + scored("PCA", [0.5]) + varying)
+    [row] = claims.claim_leads("here", [session], scores)
+    assert row["verdict"] == "level" and row["reason"].startswith("the best is CEBRA;")
+    assert row["ours"] == pytest.approx(0.1125)
