@@ -208,12 +208,14 @@ def open_curved(data: str) -> tuple[pd.DataFrame, list[authors_embeddings.Author
 
 
 def _open(data, areas):
-    """Runs by area, and why they are not all here ("" if they are)."""
+    """Runs of the files that the kept scores are of, by area, and why they are not all here ("" if they are)."""
     if data != "recorded":
         return [], "this page shows simulated data"
+    wanted = json.loads(authors_embeddings.KEPT.read_text())["provenance"]["files"]
     opened = [authors_embeddings.open_runs(area) for area in areas]
-    absent = sum(len(missing) for _, missing in opened)
-    return [runs for runs, _ in opened], f"{absent} of the authors' files are not here" if absent else ""
+    absent = sum(file in wanted for _, missing in opened for file in missing)
+    runs = [[run for run in found if run.file in wanted] for found, _ in opened]
+    return runs, f"{absent} of the authors' files are not here" if absent else ""
 
 
 def _say_kept(kept, why):

@@ -52,13 +52,15 @@ class AuthorsRun(Run):
 
     The session's rates are the embedding. pi-VAE's authors kept a fifth of the trials for validation, and its
     files lack them, so that the training trials are not the first 80 %. In MC_Maze ``versions`` (n_trials,)
-    is 0 where the reach was straight, 1 and 2 where it was curved.
+    is 0 where the reach was straight, 1 and 2 where it was curved. ``loss_curve`` (steps,) is the training
+    loss, where the file has it.
     """
 
     n_train: int = 0
     file: str = ""
     blob: str = ""
     versions: np.ndarray | None = None
+    loss_curve: np.ndarray | None = None
 
     @cached_property
     def splits(self) -> dict[str, Session]:
@@ -104,7 +106,8 @@ def make_run(content: dict, entry: EmbeddingEntry, area: str) -> AuthorsRun:
     told = {"session": session.name, **told, "method": entry.method, "seed": 42, "settings": ""}
     parts = dict(zip(("train", "test"), np.split(both, [lengths[0]]), strict=True))
     file = entry.file, entry.blob or ""
-    return AuthorsRun(told, session, parts, parts, 0.0, lengths[0] // n_bins, *file, versions)
+    loss_curve = content.get("train_loss_stable")
+    return AuthorsRun(told, session, parts, parts, 0.0, lengths[0] // n_bins, *file, versions, loss_curve)
 
 
 def open_runs(area: str = "M1", methods: Iterable[str] = ()) -> tuple[list[AuthorsRun], list[str]]:

@@ -110,7 +110,8 @@ def test_kept_scores_are_whole_and_say_what_they_are_of(kept):
         "within": 34 * 4, "curved": 16 * 4, "transfer": 298 * 3, "rotations": 264,
     }  # fmt: skip
     origin = json.loads(authors_embeddings.KEPT.read_text())["provenance"]
-    assert origin["files"] == {e.file: e.blob for e in authors_embeddings.ENTRIES}
+    pinned = {e.file: e.blob for e in authors_embeddings.ENTRIES}
+    assert len(origin["files"]) == 50 and origin["files"].items() <= pinned.items()
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in origin["sessions"].values())
 
 

@@ -95,7 +95,7 @@ def test_pickled_objects_are_never_loaded(write, content):
 
 def test_absent_files_are_named():
     runs, absent = authors_embeddings.open_runs("M1")
-    assert not runs and len(absent) == 34
+    assert not runs and len(absent) == 40
     with pytest.raises(Unavailable, match="`make fetch` downloads it"):
         authors_embeddings.read_run(authors_embeddings.ENTRIES[0])
 
