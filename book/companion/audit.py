@@ -208,7 +208,7 @@ def open_curved(data: str) -> tuple[pd.DataFrame, list[authors_embeddings.Author
 
 
 def _open(data, areas):
-    """Runs of the files that the kept scores are of, by area, and why they are not all here ("" if they are)."""
+    """Runs of the files behind the kept scores, by area, and why they are not all here ("" if they are)."""
     if data != "recorded":
         return [], "this page shows simulated data"
     wanted = json.loads(authors_embeddings.KEPT.read_text())["provenance"]["files"]

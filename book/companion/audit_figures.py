@@ -113,3 +113,37 @@ def peaks(chosen: pd.DataFrame, chance: float) -> Figure:
     axes.set_xticks([], minor=True)
     axes.legend(frameon=False, fontsize=9)
     return figure
+
+
+def losses(records: Sequence[dict], n_steps: int) -> Figure:
+    """Training loss of the authors' fits and of ours, one panel a recording and method.
+
+    Parameters
+    ----------
+    records : list of dict of `parity.compare`
+    n_steps : int, steps of the training
+    """
+    groups: dict[tuple, list] = {}
+    for record in records:
+        groups.setdefault((record["method"], record["session"]), []).append(record)
+    columns = min(4, len(groups))
+    rows = -(-len(groups) // columns)
+    size = (2.3 * columns, 2.1 * rows)
+    figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axes, ((method, session), fits) in zip(panels.flat, groups.items(), strict=False):
+        theirs = fits[0]["loss_theirs"]
+        steps = (np.arange(len(theirs)) + 0.5) * n_steps / len(theirs)
+        axes.plot(steps, theirs, color="0.5", linewidth=2.5, alpha=0.5, label="the authors")
+        for number, fit in enumerate(fits):
+            name = "ours" if number == 0 else None
+            axes.plot(
+                steps, fit["loss_ours"], color=line_styles(ORDER)[method]["color"], linewidth=1, label=name
+            )
+        axes.set_title(f"{method}, {session}", fontsize=9)
+        axes.tick_params(labelsize=8)
+        axes.legend(frameon=False, fontsize=8)
+    for axes in panels.flat[len(groups) :]:
+        axes.set_visible(False)
+    figure.supxlabel("training step", fontsize=9)
+    figure.supylabel("loss", fontsize=9)
+    return figure

@@ -162,3 +162,11 @@ def test_figures(kept, session):
     table = pd.DataFrame({"recording": ["a"], "method": ["NER"], "train": [0.8], "test": [0.7]})
     assert audit_figures.train_test(table).axes[0].get_yticklabels()[0].get_text() == "a"
     audit_figures.peaks(pd.DataFrame({"published": [0.3], "corrected": [0.1]}, index=[32]), 1 / 8)
+
+
+def test_losses_have_a_panel_for_each_recording_and_method():
+    record = {"method": "NER", "session": "a", "loss_ours": [3.0, 2, 1], "loss_theirs": [3.0, 2, 1]}
+    records = [record, record | {"loss_ours": [4.0, 2, 1]}, record | {"session": "b"}]
+    first, second = audit_figures.losses(records, 30).axes
+    assert len(first.lines) == 3 and len(second.lines) == 2
+    assert first.lines[0].get_xdata().tolist() == [5, 15, 25]
