@@ -15,6 +15,12 @@ from companion.comparison import METRICS, with_paper
 LEVEL = 0.95
 MIN_SESSIONS = 6  # with five, even five differences of one sign would be no surprise: 2 / 2⁵ > 1 - LEVEL
 _DRAWS = 10_000
+_SAID = {
+    "ahead": "ahead of",
+    "level": "level with",
+    "behind": "behind",
+    "undecided": "undecided, with too few sessions for an interval, against",
+}
 
 
 class Estimate(NamedTuple):
@@ -173,3 +179,16 @@ def lead_table(table: pd.DataFrame) -> pd.DataFrame:
     words = table.assign(told=told, metric=table["metric"].replace(METRICS))
     order = dict.fromkeys(table["other"])
     return words.pivot(index="other", columns="metric", values="told").loc[list(order)].fillna("—")
+
+
+def in_words(table: pd.DataFrame, method: str = "NER") -> str:
+    """`leads` as sentences in Markdown, one a metric: which methods NER is ahead of, level with, or behind."""
+    said = []
+    for metric, part in table.groupby("metric", sort=False):
+        clauses = [
+            f"{words} {', '.join(f'{row.other} ({row.mean:+.3f})' for row in its.itertuples())}"
+            for verdict, words in _SAID.items()
+            if len(its := part[part["verdict"] == verdict].sort_values("mean", ascending=False))
+        ]
+        said.append(f"- **{METRICS.get(str(metric), metric)}**: {method} is {'; '.join(clauses)}.")
+    return "\n".join(said).replace("(-", "(−")

@@ -110,3 +110,18 @@ def test_a_recording_that_lacks_one_of_the_two_does_not_count():
     table = scores({"NER": (0.1, [0]), "ridge": (0.05, [0])})
     table = table[(table["method"] == "NER") | (table["session"] != "s0")]
     assert intervals.lead(table, "NER", "ridge").values == 7
+
+
+def test_leads_are_said_in_words():
+    rows = [
+        {"metric": "velocity_r2", "other": "PCA", "mean": 0.5, "verdict": "ahead"},
+        {"metric": "velocity_r2", "other": "ridge", "mean": -0.0625, "verdict": "behind"},
+        {"metric": "velocity_r2", "other": "CEBRA", "mean": 0.75, "verdict": "ahead"},
+        {"metric": "order", "other": "PCA", "mean": 0.1, "verdict": "level"},
+        {"metric": "order", "other": "UMAP", "mean": 0.1, "verdict": "undecided"},
+    ]
+    assert intervals.in_words(pd.DataFrame(rows)).splitlines() == [
+        "- **R² of velocity**: NER is ahead of CEBRA (+0.750), PCA (+0.500); behind ridge (−0.062).",
+        "- **order**: NER is level with PCA (+0.100); undecided, with too few sessions for an interval, "
+        "against UMAP (+0.100).",
+    ]
