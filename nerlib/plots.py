@@ -146,11 +146,14 @@ def draw_interactive(figure: go.Figure, values: np.ndarray, session: Session, *,
     """
     flat = values.shape[1] == 2
     kind = go.Scatter if flat else go.Scatter3d
-    starts, told = session.trial_starts, np.column_stack([session.trial, session.bin_in_trial * session.bin_width])
+    starts, told = (
+        session.trial_starts,
+        np.column_stack([session.trial, session.bin_in_trial * session.bin_width]),
+    )
     paths, about = (np.split(its, starts[1:])[:64] for its in (values, told))
     lines, averages = [], np.empty((0, 0, values.shape[1]))
     if session.direction is None:
-        lines = [("trials", DECODED, list(zip(paths, about, strict=True)), 1.5)]
+        lines = [("trials", DECODED, list(map(list, zip(paths, about, strict=True))), 1.5)]
     else:
         of_trial = session.direction[starts]
         directions, averages = session.average_by_direction(values)
@@ -158,7 +161,10 @@ def draw_interactive(figure: go.Figure, values: np.ndarray, session: Session, *,
             name, color = f"{direction:.0f}°", direction_color(direction)
             singles = [pair for *pair, its in zip(paths, about, of_trial, strict=False) if its == direction]
             times = np.column_stack([np.full(len(average), -1), np.arange(len(average)) * session.bin_width])
-            lines += [(name, color, singles, 1.0 if flat else 1.5), (name, color, [(average, times)], 3 if flat else 7)]
+            lines += [
+                (name, color, singles, 1.0 if flat else 1.5),
+                (name, color, [[average, times]], 3 if flat else 7),
+            ]
     gap = np.full((1, values.shape[1]), np.nan)
     for name, color, parts, width in lines:
         if parts:
@@ -168,7 +174,7 @@ def draw_interactive(figure: go.Figure, values: np.ndarray, session: Session, *,
             figure.add_trace(kind(
                 **dict(zip("xyz", drawn.T, strict=False)), mode="lines", name=name, legendgroup=name,
                 line={"color": color, "width": width}, opacity=0.45 if single else 1.0, customdata=hover,
-                showlegend=legend and (not single or session.direction is None),
+                showlegend=legend and not single,
                 hovertemplate=("trial %{customdata[0]:.0f}" if single else "average")
                 + f", {name}, " + "%{customdata[1]:.2f} s<extra></extra>",
             ))  # fmt: skip
@@ -176,7 +182,11 @@ def draw_interactive(figure: go.Figure, values: np.ndarray, session: Session, *,
     if not flat:
         eye = dict(zip("xyz", 1.5 * viewpoint(values, session), strict=True))
         hidden = {"visible": False, "range": [-1.05, 1.05] if np.abs(values).max() <= 1.05 else None}
-        scene = {"aspectmode": "cube", "camera": {"eye": eye}, **dict.fromkeys(("xaxis", "yaxis", "zaxis"), hidden)}
+        scene = {
+            "aspectmode": "cube",
+            "camera": {"eye": eye},
+            **dict.fromkeys(("xaxis", "yaxis", "zaxis"), hidden),
+        }
         figure.update_layout(scene=scene)
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
@@ -197,13 +207,15 @@ def _play(figure, kind, averages, colors, session):
     figure.add_trace(dots[0])
     earlier = figure.frames or [go.Frame(data=[], traces=[])] * len(dots)
     figure.frames = [
-        go.Frame(data=[*frame.data, dot], traces=[*frame.traces, place], name=f"{i * session.bin_width:.2f} s")
+        go.Frame(
+            data=[*frame.data, dot], traces=[*frame.traces, place], name=f"{i * session.bin_width:.2f} s"
+        )
         for i, (frame, dot) in enumerate(zip(earlier, dots, strict=True))
     ]
     frame = {"frame": {"duration": 60, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
     button = {"label": "▶ play", "method": "animate", "args": [None, frame]}
-    figure.update_layout(updatemenus=[{"type": "buttons", "buttons": [button], "x": 0, "y": 0, "xanchor": "left",
-                                       "yanchor": "bottom", "pad": {"l": 4, "b": 4}}])  # fmt: skip
+    place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "bottom", "pad": {"l": 4, "b": 4}}
+    figure.update_layout(updatemenus=[{"type": "buttons", "buttons": [button], **place}])
 
 
 def decoded_against_true(velocities: dict, session: Session) -> Figure:

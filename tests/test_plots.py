@@ -109,7 +109,10 @@ def test_two_views_play_together(session):
     figure = plots.interactive(on_sphere(session), session)
     plots.draw_interactive(figure, session.velocity, session, legend=False)
     assert [len(frame.data) for frame in figure.frames] == [2] * 16
-    assert figure.frames[3].data[1].type == "scatter" and figure.data[figure.frames[3].traces[1]].mode == "markers"
+    assert (
+        figure.frames[3].data[1].type == "scatter"
+        and figure.data[figure.frames[3].traces[1]].mode == "markers"
+    )
 
 
 def test_accuracy_takes_line_styles(session):

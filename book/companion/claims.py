@@ -39,8 +39,8 @@ def claim(
         `intervals.verdict`
     reason : str, what the verdict rests on, why ours differs from the paper's, or why the paper has none
     seconds : float or None, processor time of fitting
-    front : str, the claim in words that need no chapter, for the table of the front page; "" keeps the row off
-        it. Rows of a chapter with the same words are one claim there
+    front : str, the claim in words that need no chapter, for the table of the front page; "" keeps the row
+        off it. Rows of a chapter with the same words are one claim there
 
     Raises
     ------

@@ -10,22 +10,21 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from companion.comparison import METRICS
-from companion.paper import CONTROLS
 from nerlib import plots
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
 from nerlib.session import Session
 
-
 # one colour a method, in every chapter; controls are grey and dashed
 COLORS = {
-    "NER": DECODED, "CEBRA": "#0072b2", "CEBRA-velocity": "#56a7d8", "CEBRA-16": "#003f63", "piVAE": "#009e73",
-    "UMAP": "#8a5a9e", "UMAP-label": "#c48fc9", "PCA": "#8c6d1f", "dPCA": "#d3862b",
+    "NER": DECODED, "CEBRA": "#0072b2", "CEBRA-velocity": "#56a7d8", "CEBRA-16": "#003f63",
+    "piVAE": "#009e73", "UMAP": "#8a5a9e", "UMAP-label": "#c48fc9", "PCA": "#8c6d1f", "dPCA": "#d3862b",
     "MSE bottleneck": "0.25", "ridge": "0.45", "ridge, 10 bins": "0.6", "movement": "0.55",
 }  # fmt: skip
 _DASHES = {"MSE bottleneck": "--", "ridge": ":", "ridge, 10 bins": "-.", "movement": (0, (6, 2, 1, 2, 1, 2))}
@@ -37,7 +36,7 @@ def method_color(name: str) -> str:
 
 
 def line_styles(names: Collection[str]) -> dict[str, dict]:
-    """Matplotlib line properties by name: methods in their colours, NER the widest, controls in grey dashes."""
+    """Matplotlib line properties by name: methods in their colours, NER widest, controls in grey dashes."""
     others = cycle(sns.color_palette("colorblind").as_hex())
     styles = {}
     for name in names:
@@ -64,7 +63,7 @@ def show_interactive(embedding: np.ndarray, session: Session) -> HTML:
     return as_html(plots.interactive(embedding, session), label)
 
 
-def as_html(figure: Figure, label: str, **options) -> HTML:
+def as_html(figure: go.Figure, label: str, **options) -> HTML:
     """A plotly figure as HTML; ``options`` go to its ``to_html``.
 
     In the built book (environment variable NERLIB_BOOK) the drawing library is one file beside the pages;
@@ -210,8 +209,8 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
         axes.axvline(0, color="0.6", linewidth=0.8)
         colors = [method_color(name) for name in rows["other"]]
         axes.hlines(places, ends["low"], ends["high"], color=colors, linewidth=1.6)
-        axes.scatter(rows["mean"], places, s=30, edgecolors=colors, zorder=3,
-                     facecolors=[c if full else "white" for c, full in zip(colors, sure, strict=True)])  # fmt: skip
+        filled = [color if full else "white" for color, full in zip(colors, sure, strict=True)]
+        axes.scatter(rows["mean"], places, s=30, edgecolors=colors, facecolors=filled, zorder=3)
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip

@@ -31,7 +31,7 @@ SIGNS = dict(zip(MEANING, "🟢🟡🔴⚪⚪", strict=True))
 
 
 def number(mean: float, low: float | None = None, high: float | None = None, *, sign: bool = False) -> str:
-    """A value with its interval, in as many digits as the interval deserves: two, or three if it is narrow."""
+    """A value with its interval, in as many digits as the interval deserves: two, three if it is narrow."""
     digits = 3 if low is not None and high is not None and high - low < 0.03 else 2
     plus = "+" if sign else ""
     told = f"{mean:{plus}.{digits}f}"
@@ -72,8 +72,12 @@ def claims(results: list[dict]) -> list[dict]:
     for (chapter, text), rows in groups.items():
         words = [verdict(row) for row in rows]
         shown = [row for row, word in zip(rows, words, strict=True) if word != "not tested"]
-        recordings = max((sum(int(n.split()[0]) for n in r["sessions"].split(" + ")) for r in shown), default=0)
-        off = Counter(r["verdict"].split()[0] for r, word in zip(rows, words, strict=True) if word != words[0])
+        recordings = max(
+            (sum(int(n.split()[0]) for n in r["sessions"].split(" + ")) for r in shown), default=0
+        )
+        off = Counter(
+            r["verdict"].split()[0] for r, word in zip(rows, words, strict=True) if word != words[0]
+        )
         found.append(
             {
                 "chapter": chapter,
@@ -185,7 +189,10 @@ def figure(chapters: list[Path]) -> tuple[str, bytes | None, str]:
 
 def recordings() -> str:
     """How many sessions and recordings the paper has, and how many come with the book, in Markdown."""
-    lines = ["| Monkey | Sessions, of the paper's | M1 | PMd | S1 | Recordings |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| Monkey | Sessions, of the paper's | M1 | PMd | S1 | Recordings |",
+        "|---|---|---|---|---|---|",
+    ]
     total: Counter = Counter()
     for monkey in dict.fromkeys(entry.monkey for entry in ENTRIES if entry.blob):
         its = [entry for entry in ENTRIES if entry.monkey == monkey]

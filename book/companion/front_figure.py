@@ -17,7 +17,8 @@ TITLES = ("hand velocity", "NER: three numbers from the neurons' activity")
 _NARROW = """
 const figure = document.getElementById('{plot_id}');
 if (figure.clientWidth < 520) Plotly.relayout(figure, {
-  'xaxis.domain': [0.12, 0.98], 'yaxis.domain': [0.6, 1], 'scene.domain.x': [0, 1], 'scene.domain.y': [0, 0.5],
+  'xaxis.domain': [0.12, 0.98], 'yaxis.domain': [0.6, 1],
+  'scene.domain.x': [0, 1], 'scene.domain.y': [0, 0.5],
   'annotations[0].x': 0.5, 'annotations[1].x': 0.5, 'annotations[1].y': 0.5, 'height': 700,
   'annotations[1].text': 'NER', 'legend.orientation': 'h', 'legend.y': -0.02});
 """
@@ -89,7 +90,9 @@ def turning(embedding: np.ndarray, session: Session) -> HTML:
     plots.draw_interactive(figure, turned(embedding, session), session)
     figure.update_layout(scene_camera={"eye": {"x": 0, "y": -0.5, "z": 1.4}, "up": {"x": 0, "y": 1, "z": 0}})
     figure.update_xaxes(title="x (mm/s)", constrain="domain", zeroline=False)
-    figure.update_yaxes(title="y (mm/s)", scaleanchor="x", zeroline=False, title_standoff=2)
+    figure.update_yaxes(
+        title="y (mm/s)", scaleanchor="x", constrain="domain", zeroline=False, title_standoff=2
+    )
     if session.simulated:
         figure.update_layout(title={"text": "SIMULATED"})
     figure.update_layout(height=430, template="simple_white", margin={"l": 10, "r": 0, "t": 40, "b": 30})
