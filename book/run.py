@@ -33,7 +33,8 @@ try:
     from filelock import FileLock, Timeout
     from sphinx_external_toc.parsing import parse_toc_yaml
 
-    from companion.headline import headline_page, headline_rows, headline_text, older_than_code
+    from companion import front
+    from companion.headline import headline_rows, headline_text
     from companion.publishing import publish, read_published, strip_outputs
     from companion.results import BookError, check_results, code, write_json, write_text
 except ModuleNotFoundError as error:
@@ -322,13 +323,14 @@ def make_book(output, data, profile, given, timeout, publishing):
 
         if publishing:
             publish(BOOK, chapters, source, results, assigned)
+            front.publish(ROOT, [source / chapter.name for chapter in chapters], results)
         columns, rows = headline_rows(results, data)
         command = f"make {'publish-run' if publishing else f'book DATA={data}'} PROFILE={profile}"
         if given:
             options = shlex.join(word for pair in given for word in ("-p", *pair))
             quoted = shlex.quote(options) if set(options) & set('"$`\\') else f'"{options}"'
             command += f" ARGS={quoted}"
-        write_text(source / "headline.md", headline_page(results, columns, rows, command))
+        front.stage(source, chapters, results, data, command)
         headline = [{"chapter": result["chapter"]} | row for result in results for row in result["headline"]]
         about = {"data": data, "profile": profile, "headline": headline}
         write_json(source / "results" / "headline.json", about)
@@ -355,8 +357,7 @@ def read_book(output):
             shutil.copy(chapter, source)
         columns, rows = headline_rows(results, "recorded")
         command = f"make publish-run PROFILE={results[0]['provenance']['profile']}"
-        page = older_than_code(results, code()) + headline_page(results, columns, rows, command)
-        write_text(source / "headline.md", page)
+        front.stage(source, chapters, results, "recorded", command)
         build_site(source, CONFIG, output)
     return output / "html" / "index.html", headline_text(columns, rows)
 

@@ -12,15 +12,18 @@ try:
     import matplotlib.pyplot as plt
     import plotly.graph_objects as go
     import seaborn as sns
-    from matplotlib.colors import to_hex
+    from matplotlib.colors import to_hex, to_rgb
     from matplotlib.figure import Figure
     from matplotlib.patheffects import withStroke
+    from mpl_toolkits.mplot3d import Axes3D
+    from mpl_toolkits.mplot3d.art3d import Line3DCollection
 except ImportError:
     raise ImportError(
         "figures need matplotlib, seaborn and plotly; install them with: pip install 'nerlib[plots]'"
     ) from None
 
 TRUE, DECODED = "0.25", "#d1495b"
+WIDTH = 6.9  # of a figure that takes the width of a page, in inches: text keeps its size there
 
 
 def watermark_simulated(figure: Figure, sessions: Iterable[Session]) -> Figure:
@@ -30,19 +33,34 @@ def watermark_simulated(figure: Figure, sessions: Iterable[Session]) -> Figure:
     return figure
 
 
+# eight hues round the circle, their lightness falling and rising once: told apart without red and green too
+_AROUND = ["#c08a00", "#6f9a1c", "#168a78", "#1c6fb0", "#2a2f86", "#7b2a86", "#b52a62", "#cf5a26"]
+
+
 def direction_color(direction: float) -> str:
-    """Colour of a direction (degrees): cyclic, and ordered in lightness for colour-blind readers.
+    """Colour of a direction (degrees): cyclic, dark enough for white paper, ordered in lightness.
 
     Returns
     -------
-    str, hexadecimal; the map "twilight", its light end darkened so that it shows on white
+    str, hexadecimal; lightest at 0°, darkest at 180°
     """
-    color = np.array(plt.get_cmap("twilight")((0.5 + direction / 360) % 1)[:3])
-    luminance = color @ [0.3, 0.59, 0.11]
-    return to_hex(color * min(1.0, 0.66 / luminance))
+    place = direction / 45 % 8
+    before = np.array([to_rgb(_AROUND[int(place) % 8]), to_rgb(_AROUND[(int(place) + 1) % 8])])
+    return to_hex((1 - place % 1) * before[0] + place % 1 * before[1])
 
 
-def _viewpoint(embedding, session):
+def draw_sphere(axes: Axes3D, radius: float = 1.0) -> None:
+    """A faint sphere around the origin in place of the box of 3-D axes, which are cut to fit it."""
+    axes.set_axis_off()
+    axes.set_box_aspect((1, 1, 1), zoom=1.55)
+    axes.set(**dict.fromkeys(("xlim", "ylim", "zlim"), (-radius, radius)))
+    angle = np.linspace(0, 2 * np.pi, 73)
+    ring = radius * np.array([np.cos(angle), np.sin(angle), 0 * angle])
+    rings = [ring[list(turn)].T for turn in ((0, 1, 2), (0, 2, 1), (2, 0, 1))]
+    axes.add_collection3d(Line3DCollection(rings, colors="0.82", linewidths=0.6, zorder=0))
+
+
+def viewpoint(embedding, session):
     """A unit vector to look from: tilted away from where trials begin, so that they open like petals."""
     start = np.zeros(3)
     start[: embedding.shape[1]] = embedding[session.trial_starts].mean(axis=0)
@@ -62,7 +80,7 @@ def loss_curve(curve: np.ndarray, session: Session) -> Figure:
     curve : array (steps,), e.g. ``loss_curve_`` of a fitted method
     session : Session it was trained on
     """
-    figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.4), layout="constrained")
     axes.plot(curve, color=DECODED, linewidth=0.8)
     axes.set(xlabel="training step", ylabel="loss")
     sns.despine(figure)
@@ -78,7 +96,7 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
     session : Session with T bins; without directions, single trials are drawn in one colour
     """
     directed = session.direction is not None
-    figure = plt.figure(figsize=(9 if directed else 4.5, 4.6), layout="constrained")
+    figure = plt.figure(figsize=(WIDTH if directed else WIDTH / 2, 3.6), layout="constrained")
     panels = [figure.add_subplot(1, 1 + directed, k, projection="3d") for k in range(1, 2 + directed)]
     panels[0].set_title(f"{session.n_trials} single trials")
     for start, path in zip(session.trial_starts, np.split(embedding, session.trial_starts[1:]), strict=True):
@@ -91,20 +109,19 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
             color = direction_color(direction)
             panels[1].plot(*path.T, color=color, linewidth=2.2)
             farthest = path[np.argmax(np.linalg.norm(path - path[0], axis=1))]
-            label = panels[1].text(*(1.25 * farthest), f"{direction:.0f}°", color=color, ha="center")
-            label.set(size=9, weight="bold", zorder=100, path_effects=[outline])
-    x, y, z = _viewpoint(embedding, session)
+            label = panels[1].text(*(1.1 * farthest), f"{direction:.0f}°", color=color, ha="center")
+            label.set(size=9, clip_on=False, weight="bold", zorder=100, path_effects=[outline])
+    x, y, z = viewpoint(embedding, session)
     for axes in panels:
-        axes.set_box_aspect((1, 1, 1), zoom=1.1)
+        draw_sphere(axes, max(1.0, np.linalg.norm(embedding, axis=1).max()))
         axes.view_init(np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x)))
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
-        for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-            axis.set_ticks((-1, 0, 1), ["", "", ""])
     return watermark_simulated(figure, [session])
 
 
 def interactive(embedding: np.ndarray, session: Session) -> go.Figure:
     """The same trajectories to turn by hand: the first 64 trials, and the average of each direction.
+
+    A point tells its trial and time; *play* runs a dot along each average.
 
     Parameters
     ----------
@@ -112,32 +129,93 @@ def interactive(embedding: np.ndarray, session: Session) -> go.Figure:
     session : Session with T bins; without directions, single trials are drawn in one colour
     """
     figure = go.Figure()
-    paths = np.split(embedding, session.trial_starts[1:])[:64]
+    draw_interactive(figure, embedding, session)
+    title = f"{session.name} {session.area}" + " · SIMULATED" * session.simulated
+    return figure.update_layout(title={"text": title, "font": {"size": 14}}, height=460)
+
+
+def draw_interactive(figure: go.Figure, values: np.ndarray, session: Session, *, legend: bool = True) -> None:
+    """Draw trials and averages into a plotly figure, and a button that plays them if there are directions.
+
+    Parameters
+    ----------
+    figure : plotly Figure; the frames of what it already plays are extended
+    values : array (T, 2) or (T, 3), drawn in the plane or in space
+    session : Session with T bins
+    legend : bool, whether these lines explain the colours
+    """
+    flat = values.shape[1] == 2
+    kind = go.Scatter if flat else go.Scatter3d
+    starts, told = (
+        session.trial_starts,
+        np.column_stack([session.trial, session.bin_in_trial * session.bin_width]),
+    )
+    paths, about = (np.split(its, starts[1:])[:64] for its in (values, told))
+    lines, averages = [], np.empty((0, 0, values.shape[1]))
     if session.direction is None:
-        lines = [("trials", DECODED, paths, 1.5)]
+        lines = [("trials", DECODED, list(map(list, zip(paths, about, strict=True))), 1.5)]
     else:
-        lines, of_trial = [], session.direction[session.trial_starts]
-        for direction, average in zip(*session.average_by_direction(embedding), strict=True):
+        of_trial = session.direction[starts]
+        directions, averages = session.average_by_direction(values)
+        for direction, average in zip(directions, averages, strict=True):
             name, color = f"{direction:.0f}°", direction_color(direction)
-            singles = [path for path, its in zip(paths, of_trial, strict=False) if its == direction]
-            lines += [(name, color, singles, 1.5), (name, color, [average], 7)]
-    gap = np.full((1, 3), np.nan)
+            singles = [pair for *pair, its in zip(paths, about, of_trial, strict=False) if its == direction]
+            times = np.column_stack([np.full(len(average), -1), np.arange(len(average)) * session.bin_width])
+            lines += [
+                (name, color, singles, 1.0 if flat else 1.5),
+                (name, color, [[average, times]], 3 if flat else 7),
+            ]
+    gap = np.full((1, values.shape[1]), np.nan)
     for name, color, parts, width in lines:
         if parts:
-            x, y, z = np.vstack([row for part in parts for row in (part, gap)]).T
-            figure.add_scatter3d(
-                x=x, y=y, z=z, mode="lines", line={"color": color, "width": width}, name=name,
-                legendgroup=name, showlegend=width > 2, opacity=1.0 if width > 2 else 0.45, hoverinfo="name",
-            )  # fmt: skip
-    title = f"{session.name} {session.area}" + " · SIMULATED" * session.simulated
-    eye = dict(zip("xyz", 1.7 * _viewpoint(embedding, session), strict=True))
-    return figure.update_layout(
-        title={"text": title, "font": {"size": 14}},
-        height=460,
+            drawn = np.vstack([row for path, _ in parts for row in (path, gap)]).astype(np.float32)
+            hover = np.vstack([row for _, times in parts for row in (times, times[-1:])]).astype(np.float32)
+            single = width < 2
+            figure.add_trace(kind(
+                **dict(zip("xyz", drawn.T, strict=False)), mode="lines", name=name, legendgroup=name,
+                line={"color": color, "width": width}, opacity=0.45 if single else 1.0, customdata=hover,
+                showlegend=legend and not single,
+                hovertemplate=("trial %{customdata[0]:.0f}" if single else "average")
+                + f", {name}, " + "%{customdata[1]:.2f} s<extra></extra>",
+            ))  # fmt: skip
+    _play(figure, kind, averages, [color for _, color, _, width in lines if width >= 2], session)
+    if not flat:
+        eye = dict(zip("xyz", 1.5 * viewpoint(values, session), strict=True))
+        hidden = {"visible": False, "range": [-1.05, 1.05] if np.abs(values).max() <= 1.05 else None}
+        scene = {
+            "aspectmode": "cube",
+            "camera": {"eye": eye},
+            **dict.fromkeys(("xaxis", "yaxis", "zaxis"), hidden),
+        }
+        figure.update_layout(scene=scene)
+    figure.update_layout(
         margin={"l": 0, "r": 0, "t": 40, "b": 0},
-        scene={"aspectmode": "cube", "camera": {"eye": eye}},
         legend={"title": {"text": "direction"}},
     )
+
+
+def _play(figure, kind, averages, colors, session):
+    """A dot that runs along each average, in frames that figures drawn before are part of."""
+    if not len(averages):
+        return
+    averages, place = averages.astype(np.float32).round(3), len(figure.data)
+    dots = [
+        kind(**dict(zip("xyz", at.T, strict=False)), mode="markers", hoverinfo="skip", showlegend=False,
+             marker={"color": colors, "size": 9 if kind is go.Scatter else 6})
+        for at in averages.transpose(1, 0, 2)
+    ]  # fmt: skip
+    figure.add_trace(dots[0])
+    earlier = figure.frames or [go.Frame(data=[], traces=[])] * len(dots)
+    figure.frames = [
+        go.Frame(
+            data=[*frame.data, dot], traces=[*frame.traces, place], name=f"{i * session.bin_width:.2f} s"
+        )
+        for i, (frame, dot) in enumerate(zip(earlier, dots, strict=True))
+    ]
+    frame = {"frame": {"duration": 60, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
+    button = {"label": "▶ play", "method": "animate", "args": [None, frame]}
+    place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "bottom", "pad": {"l": 4, "b": 4}}
+    figure.update_layout(updatemenus=[{"type": "buttons", "buttons": [button], **place}])
 
 
 def decoded_against_true(velocities: dict, session: Session) -> Figure:
@@ -179,7 +257,7 @@ def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Fig
     quantities, columns = ("velocity (mm/s)", "position (mm)"), _column_names(true)
     names = [f"{column} {quantity}" for quantity in quantities for column in columns]
     true, read = (np.column_stack([v, metrics.position(v, shown)]) for v in (true, read))
-    size = (9, 1.5 * len(names))
+    size = (WIDTH, 1.4 * len(names))
     figure, panels = plt.subplots(len(names), sharex=True, figsize=size, layout="constrained")
     for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
         for values, color, label in ((true, TRUE, "true"), (read, DECODED, "decoded")):
@@ -205,7 +283,7 @@ def accuracy(over_time: dict, session: Session, *, chance: float, styles: dict |
     chance : float, accuracy of a decoder that has learned nothing
     styles : dict, name -> properties of its matplotlib line, or None
     """
-    figure, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.7), layout="constrained")
     for name, values in over_time.items():
         style = (styles or {}).get(name, {})
         axes.plot(np.arange(len(values)) * session.bin_width, values, label=name, **style)

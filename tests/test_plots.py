@@ -90,14 +90,29 @@ def test_sessions_without_direction_are_drawn_in_one_colour(session):
 def test_interactive_draws_singles_of_64_trials_and_all_averages():
     session = make_session(n_trials=80)
     embedding = on_sphere(session)
-    lines = plots.interactive(embedding, session).data
+    figure = plots.interactive(embedding, session)
+    lines = [line for line in figure.data if line.mode == "lines"]
     singles, averages = ([line for line in lines if line.showlegend == shown] for shown in (False, True))
     assert [line.name for line in averages] == [f"{d}°" for d in range(0, 360, 45)]
     assert sum(np.isfinite(line.x).sum() for line in singles) == 64 * 16
     assert np.isnan(singles[0].x).sum() == 8  # a gap after each trial
-    assert np.array_equal(singles[0].x[:16], embedding[:16, 0])
+    assert np.array_equal(singles[0].x[:16], embedding[:16, 0].astype(np.float32))
     _, paths = session.average_by_direction(embedding)
-    assert np.array_equal(averages[3].y[:16], paths[3][:, 1])
+    assert np.array_equal(averages[3].y[:16], paths[3][:, 1].astype(np.float32))
+    assert singles[0].customdata[17].tolist() == pytest.approx([8, session.bin_width * 0])  # trial and time
+    dots = [frame.data[0] for frame in figure.frames]
+    assert len(dots) == 16 and np.allclose([d.z for d in dots], np.transpose(paths)[2], atol=1e-3)
+    assert [frame.traces[0] for frame in figure.frames] == [len(lines)] * 16
+
+
+def test_two_views_play_together(session):
+    figure = plots.interactive(on_sphere(session), session)
+    plots.draw_interactive(figure, session.velocity, session, legend=False)
+    assert [len(frame.data) for frame in figure.frames] == [2] * 16
+    assert (
+        figure.frames[3].data[1].type == "scatter"
+        and figure.data[figure.frames[3].traces[1]].mode == "markers"
+    )
 
 
 def test_accuracy_takes_line_styles(session):

@@ -24,6 +24,7 @@ def claim(
     lead: bool = False,
     reason: str = "",
     seconds: float | None = None,
+    front: str = "",
 ) -> dict:
     """A row for `results.write_results`: a claim of the paper, what was measured, and the verdict.
 
@@ -38,6 +39,8 @@ def claim(
         `intervals.verdict`
     reason : str, what the verdict rests on, why ours differs from the paper's, or why the paper has none
     seconds : float or None, processor time of fitting
+    front : str, the claim in words that need no chapter, for the table of the front page; "" keeps the row
+        off it. Rows of a chapter with the same words are one claim there
 
     Raises
     ------
@@ -73,6 +76,7 @@ def claim(
         "verdict": verdict,
         "reason": reason,
         "seconds": None if seconds is None else float(seconds),
+        "front": front,
     }
 
 
@@ -83,6 +87,7 @@ def claim_scores(
     *,
     tolerance: float,
     kept: pd.DataFrame | None = None,
+    front: str = "",
 ) -> list[dict]:
     """The claim that the paper's means are reproduced, over the recordings that it has values for.
 
@@ -92,7 +97,7 @@ def claim_scores(
 
     Parameters
     ----------
-    text, sessions, tolerance : as in `claim`
+    text, sessions, tolerance, front : as in `claim`
     scores : DataFrame of `comparison.compare`, of one method, split, protocol and decoder
     kept : DataFrame like it or None, the same scores at the published settings: their mean is stated as the
         reason where ours differ from the paper's
@@ -119,12 +124,18 @@ def claim_scores(
                 at_paper = kept.loc[kept["metric"] == metric, "ours"].mean()
                 reason += f"; {at_paper:.3f} at the published settings"
         about: dict = {"tolerance": tolerance, "reason": reason, "seconds": _fitting_seconds(part)}
+        about["front"] = front
         rows.append(claim(text, sessions, METRICS[metric], ours, paper=means["paper"].mean(), **about))
     return rows
 
 
 def claim_leads(
-    where: str, sessions: Sequence[Session], scores: pd.DataFrame, metric: str = "velocity_r2"
+    where: str,
+    sessions: Sequence[Session],
+    scores: pd.DataFrame,
+    metric: str = "velocity_r2",
+    *,
+    front: str = "",
 ) -> list[dict]:
     """The claims that NER's score exceeds that of the paper's other methods, and of the controls.
 
@@ -134,6 +145,7 @@ def claim_leads(
     sessions : list of Session
     scores : DataFrame of `comparison.compare`, of one split, protocol and decoder
     metric : str, the score that is compared
+    front : as in `claim`, of the row for the paper's methods
 
     Returns
     -------
@@ -155,6 +167,7 @@ def claim_leads(
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])
             text = f"{where}: NER against the best of {kind}"
             about: dict = {"lead": True, "reason": reason, "seconds": seconds}
+            about["front"] = front if kind == "the paper's methods" else ""
             rows.append(claim(text, sessions, f"lead in {METRICS.get(metric, metric)}", lead, **about))
     return rows
 

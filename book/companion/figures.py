@@ -10,27 +10,40 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from companion.comparison import METRICS
-from companion.paper import CONTROLS
 from nerlib import plots
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
 from nerlib.session import Session
 
+# one colour a method, in every chapter; controls are grey and dashed
+COLORS = {
+    "NER": DECODED, "CEBRA": "#0072b2", "CEBRA-velocity": "#56a7d8", "CEBRA-16": "#003f63",
+    "piVAE": "#009e73", "UMAP": "#8a5a9e", "UMAP-label": "#c48fc9", "PCA": "#8c6d1f", "dPCA": "#d3862b",
+    "MSE bottleneck": "0.25", "ridge": "0.45", "ridge, 10 bins": "0.6", "movement": "0.55",
+}  # fmt: skip
+_DASHES = {"MSE bottleneck": "--", "ridge": ":", "ridge, 10 bins": "-.", "movement": (0, (6, 2, 1, 2, 1, 2))}
+
+
+def method_color(name: str) -> str:
+    """The colour of a method, whatever it is given: "NER, 10 bins" has the colour of "NER"."""
+    return COLORS.get(name) or COLORS.get(name.split(",")[0], "0.5")
+
 
 def line_styles(names: Collection[str]) -> dict[str, dict]:
-    """Matplotlib line properties by name: methods in colours, NER the widest, controls in grey dashes."""
-    colors, dashes = iter(sns.color_palette("colorblind", max(10, len(names)))), cycle(["--", ":", "-."])
-    return {
-        name: {"color": "0.4", "linestyle": next(dashes), "linewidth": 1.4}
-        if name in (*CONTROLS, "movement")
-        else {"color": next(colors), "linestyle": "-", "linewidth": 2.4 if name == "NER" else 1.2}
-        for name in names
-    }
+    """Matplotlib line properties by name: methods in their colours, NER widest, controls in grey dashes."""
+    others = cycle(sns.color_palette("colorblind").as_hex())
+    styles = {}
+    for name in names:
+        color = method_color(name) if name.split(",")[0] in COLORS else next(others)
+        about = {"linestyle": _DASHES[name], "linewidth": 1.4} if name in _DASHES else {"linestyle": "-"}
+        styles[name] = {"color": color, "linewidth": 2.4 if name == "NER" else 1.2} | about
+    return styles
 
 
 def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
@@ -41,19 +54,25 @@ def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
 def show_interactive(embedding: np.ndarray, session: Session) -> HTML:
     """`nerlib.plots.interactive` as HTML for a notebook.
 
-    In the built book (environment variable NERLIB_BOOK) the drawing library is one file beside the pages;
-    elsewhere it is part of the output.
-
     Parameters
     ----------
     embedding : array (T, 3)
     session : Session with T bins
     """
-    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
-    figure = plots.interactive(embedding, session)
-    html = figure.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
     label = f"Interactive 3-D latent trajectories of {session.name} {session.area}, coloured by direction"
-    return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
+    return as_html(plots.interactive(embedding, session), label)
+
+
+def as_html(figure: go.Figure, label: str, **options) -> HTML:
+    """A plotly figure as HTML; ``options`` go to its ``to_html``.
+
+    In the built book (environment variable NERLIB_BOOK) the drawing library is one file beside the pages;
+    elsewhere it is part of the output.
+    """
+    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
+    config = {"responsive": True, "displaylogo": False}
+    html = figure.to_html(full_html=False, include_plotlyjs=source, auto_play=False, config=config, **options)
+    return HTML(f'<div class="interactive" role="img" aria-label="{label}">{html}</div>')
 
 
 def distances(pairs: dict, session: Session) -> Figure:
@@ -64,7 +83,7 @@ def distances(pairs: dict, session: Session) -> Figure:
     pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
     session : Session
     """
-    size = (2.6 * len(pairs), 2.9)
+    size = (plots.WIDTH / 4 * len(pairs), 2.3)
     figure, panels = plt.subplots(
         1, len(pairs), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
     )
@@ -85,22 +104,36 @@ def distances(pairs: dict, session: Session) -> Figure:
 def gallery(views: dict) -> Figure:
     """Averages of each direction in several embeddings side by side, two- or three-dimensional, and the key.
 
+    All three-dimensional panels have one camera, that of the first of them.
+
     Parameters
     ----------
     views : dict, title -> (embedding (T, 2) or (T, 3), Session with T bins)
     """
     columns = min(4, len(views))
     rows = -(-len(views) // columns)
-    figure = plt.figure(figsize=(2.4 * columns, 2.6 * rows), layout="constrained")
+    side = plots.WIDTH / 4
+    figure = plt.figure(figsize=(side * columns, (side + 0.25) * rows + 0.3), layout="constrained")
+    camera = next((plots.viewpoint(*view) for view in views.values() if view[0].shape[1] > 2), None)
     for place, (title, (embedding, session)) in enumerate(views.items(), 1):
         flat = embedding.shape[1] == 2
         axes = figure.add_subplot(rows, columns, place, projection=None if flat else "3d")
-        for direction, path in zip(*session.average_by_direction(embedding), strict=True):
-            axes.plot(*path.T[:3], color=direction_color(direction), linewidth=1.6)
-        axes.set_title(title, fontsize=10)
-        axes.tick_params(labelbottom=False, labelleft=False, length=0)
-        if not flat:
-            axes.tick_params(axis="z", labelright=False, labelleft=False)
+        directions, paths = session.average_by_direction(embedding[:, :3])
+        radius = np.linalg.norm(paths, axis=-1).max()
+        if radius > 1.001:  # not on the unit sphere: centred, its sphere as large as needed
+            paths = paths - paths.mean(axis=(0, 1))
+            radius = np.linalg.norm(paths, axis=-1).max()
+        for direction, path in zip(directions, paths, strict=True):
+            axes.plot(*path.T, color=direction_color(direction), linewidth=1.6)
+        axes.set_title(title, fontsize=9)
+        if flat:
+            axes.set_aspect("equal", "datalim")
+            axes.tick_params(labelbottom=False, labelleft=False, length=0)
+            sns.despine(ax=axes, left=True, bottom=True)
+        else:
+            plots.draw_sphere(axes, max(radius, 1.0) if radius <= 1.001 else radius)
+            x, y, z = camera
+            axes.view_init(np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x)))
     directions = sorted({d for _, session in views.values() for d in session.direction.tolist()})
     key = [Line2D([], [], color=direction_color(d), linewidth=3, label=f"{d:.0f}°") for d in directions]
     figure.legend(handles=key, loc="outside lower center", ncols=8, fontsize=8, frameon=False, handlelength=1)
@@ -110,6 +143,8 @@ def gallery(views: dict) -> Figure:
 def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
 
+    Thin lines join the points of a recording.
+
     Parameters
     ----------
     table : DataFrame of `comparison.compare`, of one split, protocol and decoder
@@ -117,7 +152,7 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """
     shown, order = table["metric"].unique(), list(table["method"].unique())
     per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
-    size = (9, 1.2 + 0.3 * len(order))
+    size = (plots.WIDTH, 1.2 + 0.3 * len(order))
     figure, panels = plt.subplots(
         1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
     )
@@ -125,13 +160,17 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
         rows = per_recording[per_recording["metric"] == metric]
         places = rows["method"].map(order.index)
         mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
-        axes.barh(range(len(order)), mean["ours"].clip(lower=0), height=0.7, color="0.88")
-        axes.scatter(rows["ours"], places, s=10, color=DECODED, alpha=0.6, label="ours, a recording")
+        colors = [method_color(name) for name in order]
+        axes.barh(range(len(order)), mean["ours"].clip(lower=0), height=0.7, color=colors, alpha=0.25)
+        paired = rows.pivot(index="method", columns="recording", values="ours").reindex(order)
+        axes.plot(paired, range(len(order)), color="0.6", linewidth=0.4, alpha=0.6, zorder=1)
+        of_method = rows["method"].map(method_color)
+        axes.scatter(rows["ours"], places, s=9, c=of_method, alpha=0.8, zorder=2, label="ours, a recording")
         if rows["paper"].notna().any():
             axes.scatter(mean["paper"], range(len(order)), s=60, marker="|", color=TRUE, label="paper, mean")
         low = -0.5
         beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
-        axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", color=DECODED)
+        axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", c=of_method[beyond])
         axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
     panels[0, 0].set_yticks(range(len(order)), order)
     panels[0, 0].invert_yaxis()
@@ -158,7 +197,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
     method : str, whose leads they are
     """
     order, shown = list(dict.fromkeys(table["other"])), list(dict.fromkeys(table["metric"]))
-    size = (9, 1.1 + 0.3 * len(order))
+    size = (plots.WIDTH, 1.1 + 0.3 * len(order))
     figure, panels = plt.subplots(
         1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
     )
@@ -168,9 +207,10 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
         ends = rows[["low", "high"]].astype(float).fillna({"low": rows["mean"], "high": rows["mean"]})
         sure = rows["verdict"].isin(["ahead", "behind"]).to_numpy()
         axes.axvline(0, color="0.6", linewidth=0.8)
-        axes.hlines(places, ends["low"], ends["high"], color=DECODED, linewidth=1.6)
-        axes.scatter(rows["mean"], places, s=30, edgecolors=DECODED, zorder=3,
-                     facecolors=np.where(sure, DECODED, "white"))  # fmt: skip
+        colors = [method_color(name) for name in rows["other"]]
+        axes.hlines(places, ends["low"], ends["high"], color=colors, linewidth=1.6)
+        filled = [color if full else "white" for color, full in zip(colors, sure, strict=True)]
+        axes.scatter(rows["mean"], places, s=30, edgecolors=colors, facecolors=filled, zorder=3)
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
@@ -190,7 +230,7 @@ def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     sessions : list of Session that the table comes from
     """
     order, shown = sorted(table["recording"].unique()), table["metric"].unique()
-    size = (9, 1.2 + 0.24 * len(order))
+    size = (plots.WIDTH, 1.2 + 0.24 * len(order))
     figure, panels = plt.subplots(
         1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
     )
@@ -234,7 +274,7 @@ def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 
         square = table[table["method"] == method].pivot_table(values="ours", index="from", columns="to")
         sns.heatmap(
             square.reindex(index=order, columns=order), ax=axes, vmin=vmin, vmax=1, cmap="mako", square=True,
-            annot=len(order) <= 8, fmt=".2f", annot_kws={"fontsize": 7}, cbar=False, linewidths=0.5,
+            annot=len(order) <= 8, fmt=".2f", annot_kws={"fontsize": 8}, cbar=False, linewidths=0.5,
         )  # fmt: skip
         axes.set(title=method, xlabel="", ylabel="")
         axes.tick_params(labelsize=8, length=0)
@@ -260,7 +300,7 @@ def consistency(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """
     shown = list(table["method"].unique())
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9, 0.9 + 0.32 * len(shown)), layout="constrained", width_ratios=(1.4, 1)
+        1, 2, figsize=(plots.WIDTH, 0.9 + 0.32 * len(shown)), layout="constrained", width_ratios=(1.4, 1)
     )
     lags = pd.cut(table["days"], [-1, 0, 31, 365, np.inf], labels=["0", "1 to 31", "32 to 365", "more"])
     for place, (method, style) in enumerate(line_styles(shown).items()):

@@ -1,4 +1,4 @@
-"""The headline of the book: every verdict in one table, on the front page and in the terminal."""
+"""Every verdict of the book: in one table on the page *All results*, in short in the terminal."""
 
 from itertools import zip_longest
 from textwrap import wrap
@@ -41,8 +41,8 @@ def headline_rows(results: list[dict], data: str) -> tuple[list[str], dict[str, 
     return columns, found
 
 
-def headline_page(results: list[dict], columns: list[str], rows: dict, command: str) -> str:
-    """The top of the front page, in MyST: what the data are, what made it, and the table."""
+def provenance_note(results: list[dict], command: str) -> str:
+    """In MyST: what the data are, and which run made the pages."""
     provenance = [result["provenance"] for result in results]
     data, profile = provenance[0]["data"], provenance[0]["profile"]
     date = max(item["date"] for item in provenance)
@@ -51,18 +51,15 @@ def headline_page(results: list[dict], columns: list[str], rows: dict, command: 
         {name.split("/")[0] for item in provenance if item["data"] == data for name in item["sessions"]}
     )
     devices = "; ".join(dict.fromkeys(item["device"] for item in provenance))
-    made = (
-        f"Made on {date} with nerlib {version}, profile `{profile}`, by `{command}`. "
-        f"Times are processor time of all fits behind a row, on {devices}."
-    )
+    made = f"Made on {date} with nerlib {version}, profile `{profile}`, by `{command}`, on {devices}."
     if data == "simulated":
-        title, style, caption = "SIMULATED data", "warning", "SIMULATED sessions"
+        title, style = "SIMULATED data", "warning"
         said = (
             f"Every figure and number in this copy of the book comes from {count} **simulated** sessions: "
             "they show that the code works, say nothing about the brain, and reproduce no value of the paper."
         )
     else:
-        title, style, caption = "Recorded data", "note", "Recorded sessions"
+        title, style = "Recorded data", "note"
         said = f"Figures and numbers in this copy of the book come from {count} **recorded** sessions."
         replaced = [result["chapter"] for result in results if result["provenance"]["data"] == "simulated"]
         if replaced:
@@ -71,15 +68,19 @@ def headline_page(results: list[dict], columns: list[str], rows: dict, command: 
                 f" The recording of {chapters} is not available; fits of that chapter are **SIMULATED**, and "
                 "it says so."
             )
-    text = admonition(title, style, f"{said} {made}")
+    return admonition(title, style, f"{said} {made}")
+
+
+def results_table(columns: list[str], rows: dict) -> str:
+    """Every row in MyST, grouped by chapter; "" without rows."""
     if not rows:
-        return text
+        return ""
     lines = [columns, ["---"] * len(columns)]
     for chapter, its in rows.items():
         lines.append([f"**{{doc}}`{chapter}`**", *[""] * (len(columns) - 1)])
         lines += [[cell.replace("|", r"\|") for cell in row] for row in its]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{text}\n:::{{table}} {caption}\n:name: headline\n{table}\n:::\n"
+    return f":::{{table}} Every result\n:name: all-results\n{table}\n:::\n"
 
 
 def older_than_code(results: list[dict], code: str) -> str:

@@ -88,6 +88,20 @@ def estimate(values, *sessions) -> Estimate:
     return Estimate(float(values.mean()), float(low), float(high), *about)
 
 
+def of_method(scores: pd.DataFrame, method: str, metric: str) -> Estimate:
+    """The `estimate` of one method's score over recordings (or pairs), seeds averaged first.
+
+    Parameters
+    ----------
+    scores : DataFrame of `comparison.compare` or `compare_transfer`, of one split, protocol and decoder
+    method, metric : str
+    """
+    rows = scores[(scores["method"] == method) & (scores["metric"] == metric)]
+    ends = [name for name in ("session", "target") if name in rows]
+    means = rows.groupby([*ends, "recording"])["ours"].mean().reset_index()
+    return estimate(means["ours"], *(means[name] for name in ends))
+
+
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """One row a method: means over recordings with their intervals, seeds averaged first; and the paper's.
 

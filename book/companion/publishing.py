@@ -72,7 +72,9 @@ def publish(book: Path, chapters: list[Path], source: Path, results: list[dict],
         about = {"code": code_digest(chapter), "parameters": parameters[chapter.stem]}
         own.metadata["nerlib"] = about | {"provenance": result["provenance"]}
         write_text(chapter, nbformat.writes(own) + "\n")
-    kept = [{key: result[key] for key in ("chapter", "provenance", "headline")} for result in results]
+    kept = [
+        {key: result[key] for key in ("chapter", "provenance", "headline", "findings")} for result in results
+    ]
     write_text(book / RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 

@@ -3,7 +3,7 @@
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import NoneType
@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 import nerlib
+from companion.intervals import Estimate
 from nerlib._files import write_whole
 from nerlib._provenance import source_digest, versions
 from nerlib.session import Session
@@ -19,11 +20,12 @@ from nerlib.session import Session
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"text": str, "text or null": (str, NoneType), "number or null": (int, float, NoneType)}
 KINDS |= {"list": list, "object": dict}
-HEADLINE = dict.fromkeys(("claim", "sessions", "metric", "verdict", "reason"), "text")
+HEADLINE = dict.fromkeys(("claim", "sessions", "metric", "verdict", "reason", "front"), "text")
 HEADLINE |= dict.fromkeys(("paper", "ours", "low", "high", "tolerance", "seconds"), "number or null")
 PROVENANCE = dict.fromkeys(("data", "profile", "code", "device", "date"), "text")
 PROVENANCE |= {"commit": "text or null", "seeds": "list", "versions": "object", "sessions": "object"}
 FILE = {"chapter": "text", "provenance": "object", "headline": "list", "records": "list"}
+FILE |= {"findings": "object"}
 
 
 class BookError(Exception):
@@ -71,6 +73,7 @@ def write_results(
     seeds: Iterable[int],
     records: Iterable[dict] = (),
     headline: Iterable[dict] = (),
+    findings: Mapping[str, float | Estimate] | None = None,
     files: dict[str, str] | None = None,
 ) -> dict:
     """Write the results of a chapter with their provenance, atomically.
@@ -82,7 +85,8 @@ def write_results(
     profile : str
     seeds : ints
     records : list of dict, tidy
-    headline : list of dict for the front page, rows of `claims.claim`
+    headline : list of dict, rows of `claims.claim`
+    findings : dict or None, name -> number or Estimate that other pages quote (`front.fill`)
     files : dict or None, name -> git blob id of further files that the numbers come from
 
     Returns
@@ -114,6 +118,10 @@ def write_results(
             **({} if files is None else {"files": files}),
         },
         "headline": list(headline),
+        "findings": {
+            name: value._asdict() if isinstance(value, Estimate) else {"mean": float(value)}
+            for name, value in (findings or {}).items()
+        },
         "records": list(records),
     }
     write_json(path, content)

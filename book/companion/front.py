@@ -1,0 +1,248 @@
+"""The front page: the claims of the paper in plain words, the figure, and numbers quoted from the chapters.
+
+Everything comes from what chapters wrote: rows whose claim has words for the front page (`claims.claim`),
+their `findings` (`results.write_results`), and the outputs of the one cell tagged `front-figure`.
+"""
+
+import base64
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jinja2 import Environment, StrictUndefined, UndefinedError
+
+from companion.catalogue import ENTRIES
+from companion.headline import headline_rows, older_than_code, provenance_note, results_table
+from companion.results import BookError, code, write_text
+
+MOST = 10  # claims on the front page
+FIGURE_TAG = "front-figure"
+MEANING = {
+    "reproduced": "our value is within the tolerance that was fixed beforehand, or NER leads and the 95 % "
+    "interval of its lead excludes zero",
+    "partly": "our value is higher than the paper's by more than the tolerance, or only some of the measures "
+    "are reproduced",
+    "not reproduced": "our value is lower, or the interval of NER's lead holds zero",
+    "undecided": "too few sessions for an interval",
+    "not tested": "the recording is not available",
+}
+SIGNS = dict(zip(MEANING, "🟢🟡🔴⚪⚪", strict=True))
+
+
+def number(mean: float, low: float | None = None, high: float | None = None, *, sign: bool = False) -> str:
+    """A value with its interval, in as many digits as the interval deserves: two, three if it is narrow."""
+    digits = 3 if low is not None and high is not None and high - low < 0.03 else 2
+    plus = "+" if sign else ""
+    told = f"{mean:{plus}.{digits}f}"
+    if low is not None and high is not None:
+        told += f" [{low:{plus}.{digits}f}, {high:{plus}.{digits}f}]"
+    return told.replace("-", "−")
+
+
+def verdict(row: dict) -> str:
+    """The verdict of a headline row in the words of the front page, a key of `MEANING`."""
+    first = row["verdict"].split()[0]
+    words = {"reproduced": "reproduced", "ahead": "reproduced", "higher": "partly", "simulated": "not tested"}
+    words |= dict.fromkeys(("lower", "level", "behind"), "not reproduced")
+    return words.get(first, "undecided")
+
+
+def claims(results: list[dict]) -> list[dict]:
+    """One dict for each claim of the front page, in the order of the chapters.
+
+    Returns
+    -------
+    list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note, and measures, one
+    (name, the paper's value, ours) of text for each headline row of the claim. Simulated rows have no values.
+
+    Raises
+    ------
+    BookError : more than `MOST` claims
+    """
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for result in results:
+        for row in result["headline"]:
+            if row.get("front"):
+                groups.setdefault((result["chapter"], row["front"]), []).append(row)
+    if len(groups) > MOST:
+        told = "\n".join(f"  {chapter}: {text}" for chapter, text in groups)
+        raise BookError(f"{len(groups)} claims ask for the front page, which has room for {MOST}:\n{told}")
+    found = []
+    for (chapter, text), rows in groups.items():
+        words = [verdict(row) for row in rows]
+        shown = [row for row, word in zip(rows, words, strict=True) if word != "not tested"]
+        recordings = max(
+            (sum(int(n.split()[0]) for n in r["sessions"].split(" + ")) for r in shown), default=0
+        )
+        off = Counter(
+            r["verdict"].split()[0] for r, word in zip(rows, words, strict=True) if word != words[0]
+        )
+        found.append(
+            {
+                "chapter": chapter,
+                "claim": text,
+                "recordings": recordings,
+                "verdict": words[0] if len(set(words)) == 1 else "partly",
+                "note": ", ".join(off) if len(set(words)) > 1 else _note(rows),
+                "measures": [_measure(row) for row in shown],
+            }
+        )
+    return found
+
+
+def _note(rows):
+    """What a shared verdict leaves unsaid: "higher" where all of our values are."""
+    kinds = {row["verdict"].split()[0] for row in rows}
+    return kinds.pop() if kinds in ({"higher"}, {"lower"}, {"level"}, {"behind"}) else ""
+
+
+def _measure(row):
+    lead = row["metric"].startswith("lead in ")
+    name = row["metric"].removeprefix("lead in ").replace("direction accuracy", "direction (share)")
+    paper = "leads" if lead else "—" if row["paper"] is None else number(row["paper"])
+    return name, paper, number(row["ours"], row["low"], row["high"], sign=lead)
+
+
+def table(results: list[dict], *, markdown: bool = False) -> str:
+    """The table of the front page, in MyST; with ``markdown`` in the Markdown that GitHub reads."""
+    lines = [["Claim of the paper", "Paper", "Ours [95 % interval]", "Verdict"], ["---"] * 4]
+    for claim in claims(results):
+        word, note = claim["verdict"], claim["note"]
+        if markdown:
+            link, chip = f"[{claim['claim']}](book/{claim['chapter']}.ipynb)", f"{SIGNS[word]} {word}"
+        else:
+            link = f"{{doc}}`{claim['claim']} <{claim['chapter']}>`"
+            chip = f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
+        many = claim["recordings"]
+        about = f" ({many} recording{'s' * (many != 1)})" if many else ""
+        papers = "<br>".join(paper for _, paper, _ in claim["measures"]) or "—"
+        ours = "<br>".join(f"{ours} {name}" for name, _, ours in claim["measures"]) or "—"
+        lines.append([link + about, papers, ours, chip + (f" ({note})" if note else "")])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def key(results: list[dict]) -> str:
+    """What the verdicts in the table mean, one sentence."""
+    used = {claim["verdict"] for claim in claims(results)}
+    return "; ".join(f"*{word}*: {said}" for word, said in MEANING.items() if word in used) + "."
+
+
+def findings(results: list[dict]) -> dict[str, dict[str, dict]]:
+    """What chapters found: chapter -> name -> {"mean": …, "low": …, "high": …}."""
+    return {result["chapter"]: result.get("findings", {}) for result in results}
+
+
+def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
+    """A page with the numbers that it quotes.
+
+    Parameters
+    ----------
+    text : str, a Jinja template. ``found(chapter, name)`` is a mean, ``found(chapter, name, interval=True)``
+        has its interval, ``lead`` in place of ``found`` has the sign as well
+    results : list of dict, of all chapters
+    data : str, "recorded" or "simulated"; the template may ask for it
+    **more : further names for the template
+
+    Raises
+    ------
+    BookError : a chapter or finding that does not exist
+    """
+    known = findings(results)
+
+    def found(chapter, name, *, interval=False, sign=False):
+        if name not in known.get(chapter, {}):
+            names = ", ".join(known.get(chapter, {})) or "none"
+            raise BookError(f"a page quotes the finding {name!r} of {chapter}; its findings are: {names}")
+        its = known[chapter][name]
+        ends = (its.get("low"), its.get("high")) if interval else ()
+        return number(its["mean"], *ends, sign=sign)
+
+    def lead(chapter, name):
+        return found(chapter, name, interval=True, sign=True)
+
+    page = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
+    try:
+        return page.render(found=found, lead=lead, known=known, data=data, **more)
+    except UndefinedError as error:
+        raise BookError(f"a page asks for something unknown: {error}") from None
+
+
+def figure(chapters: list[Path]) -> tuple[str, bytes | None, str]:
+    """The front page's figure, from the outputs of the cell tagged `front-figure` of an executed chapter.
+
+    Returns
+    -------
+    (str, HTML of the interactive figure; bytes, the static one as PNG, or None without such a cell; str, its
+    text for those who cannot see it)
+    """
+    for chapter in chapters:
+        for cell in nbformat.read(chapter, as_version=4).cells:
+            if FIGURE_TAG in cell.metadata.get("tags", []):
+                data = [output.get("data", {}) for output in cell.get("outputs", [])]
+                html = "".join("".join(its["text/html"]) for its in data if "text/html" in its)
+                png = next((its["image/png"] for its in data if "image/png" in its), None)
+                alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+                return html, png and base64.b64decode(png), alt
+    return "", None, ""
+
+
+def recordings() -> str:
+    """How many sessions and recordings the paper has, and how many come with the book, in Markdown."""
+    lines = [
+        "| Monkey | Sessions, of the paper's | M1 | PMd | S1 | Recordings |",
+        "|---|---|---|---|---|---|",
+    ]
+    total: Counter = Counter()
+    for monkey in dict.fromkeys(entry.monkey for entry in ENTRIES if entry.blob):
+        its = [entry for entry in ENTRIES if entry.monkey == monkey]
+        counts = Counter({"here": sum(entry.bundled for entry in its), "paper": len(its)})
+        for entry in its:
+            for area in entry.areas:
+                counts += Counter({area: entry.bundled, f"{area}, paper": 1})
+        total += counts
+        lines.append(_counted(monkey, counts))
+    return "\n".join([*lines, _counted("**All**", total)])
+
+
+def _counted(name, counts):
+    def told(here, paper):
+        return f"{here} of {paper}" if paper else "—"
+
+    areas = [(counts[area], counts[f"{area}, paper"]) for area in ("M1", "PMd", "S1")]
+    cells = [told(counts["here"], counts["paper"]), *(told(*its) for its in areas)]
+    return f"| {name} | {' | '.join(cells)} | {told(*map(sum, zip(*areas, strict=True)))} |"
+
+
+def readme(text: str, results: list[dict]) -> str:
+    """The README, what stands between its markers `headline` written anew from the results."""
+    start, end = "<!-- headline: written by make publish-run -->\n", "<!-- /headline -->"
+    if start not in text or end not in text:
+        raise BookError(f"README.md lacks the markers {start.strip()} and {end}")
+    before, rest = text.split(start)
+    made = max(result["provenance"]["date"] for result in results)
+    block = f"{table(results, markdown=True)}\n\n{key(results)} Run of {made}.\n"
+    return f"{before}{start}{block}{rest[rest.index(end) :]}"
+
+
+def publish(root: Path, chapters: list[Path], results: list[dict]) -> None:
+    """Put headline and figure into the README of the project in ``root``, from executed chapters."""
+    write_text(root / "README.md", readme((root / "README.md").read_text(), results))
+    picture = figure(chapters)[1]
+    if picture:
+        (root / "book" / "front.png").write_bytes(picture)
+
+
+def stage(source: Path, chapters: list[Path], results: list[dict], data: str, command: str) -> None:
+    """Write into ``source`` what the results of chapters make: front page, numbers, table of all results."""
+    write_text(source / "headline.md", older_than_code(results, code()) + provenance_note(results, command))
+    write_text(source / "all_rows.md", results_table(*headline_rows(results, data)))
+    html, png, alt = figure([source / chapter.name for chapter in chapters])
+    if png:
+        (source / "front.png").write_bytes(png)
+    for path in sorted(source.glob("*.md")):
+        text = path.read_text()
+        if "{{" in text or "{%" in text:
+            about = {"figure": html, "picture": bool(png), "alt": alt, "recordings": recordings()}
+            about |= {"claims": table(results), "key": key(results)}
+            path.write_text(fill(text, results, data, **about))
