@@ -196,7 +196,7 @@ def lead_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_words(table: pd.DataFrame, method: str = "NER") -> str:
-    """`leads` as sentences in Markdown, one a metric: which methods NER is ahead of, level with, or behind."""
+    """`leads` as sentences in Markdown, one a metric: what the method is ahead of, level with and behind."""
     said = []
     for metric, part in table.groupby("metric", sort=False):
         clauses = [
