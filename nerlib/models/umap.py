@@ -82,7 +82,7 @@ class UMAP(Method):
         ``supervised=True`` it is given the directions that are to be decoded.
         """
         check_is_fitted(self)
-        seen = stacked(np.asarray(X, np.float32), trial, self.window)
+        seen = stacked(np.asarray(X, np.float32), self._check_trial(trial, len(X), 1), self.window)
         if np.array_equal(seen, self.umap_._raw_data):
             return self.umap_.embedding_
         return self._fitted_map(X, y, trial, reset=False).embedding_

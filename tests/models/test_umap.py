@@ -186,3 +186,10 @@ def test_bad_data_are_refused(data, fitted):
 
 def test_published_embedding_of_the_training_data_is_the_fitted_map(data, fitted):
     assert fitted.published_embedding(data[0][:180]) is fitted.umap_.embedding_
+
+
+def test_published_embedding_checks_trial_ids(data):
+    rates = data[0][:180]
+    model = UMAP(window=2, max_iter=5, random_state=0).fit(rates, trial=np.repeat(np.arange(6), 30))
+    with pytest.raises(ValueError, match="trial must be an integer array of one entry per bin"):
+        model.published_embedding(rates, trial=np.arange(5))
