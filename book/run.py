@@ -35,7 +35,7 @@ try:
 
     from companion import front
     from companion.headline import headline_rows, headline_text
-    from companion.publishing import publish, read_published, strip_outputs
+    from companion.publishing import compact_pictures, publish, read_published, strip_outputs
     from companion.results import BookError, check_results, code, write_json, write_text
 except ModuleNotFoundError as error:
     sys.exit(f"book/run.py: {error}. Run `make book`, which installs all of it, or use .venv/bin/python.")
@@ -174,6 +174,8 @@ def stage(chapters, source):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     skip = ("*.ipynb", "*.py", "companion", "recordings", "published.json", "__pycache__", ".*")
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(*skip), dirs_exist_ok=True)
+    if (ROOT / "CITATION.cff").is_file():  # the page *How to cite* shows it
+        shutil.copy(ROOT / "CITATION.cff", source)
 
 
 def prepare_kernel(output):
@@ -228,6 +230,7 @@ def run_chapter(notebook, source, parameters, timeout):
         raise BookError(f"{failure}. Was there enough memory?") from None
     for part in (ran, *ran.cells):
         part.metadata.pop("papermill", None)  # times, and paths of this machine
+    compact_pictures(ran)
     nbformat.write(ran, executed)
 
 

@@ -5,6 +5,7 @@ their `findings` (`results.write_results`), and the outputs of the one cell tagg
 """
 
 import base64
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,22 @@ def figure(chapters: list[Path]) -> tuple[str, bytes | None, str]:
     return "", None, ""
 
 
+def _sessions(results, data):
+    return {
+        name.split("/")[0]
+        for result in results
+        if result["provenance"]["data"] == data
+        for name in result["provenance"]["sessions"]
+    }
+
+
+def speed(source: Path) -> dict[str, str]:
+    """What was timed (reference/speed.json, of benchmarks/speed.py), as text with its unit."""
+    path = source / "reference" / "speed.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    return {row["what"]: f"{row['value']:.2g} {row['unit']}" for row in rows}
+
+
 def recordings() -> str:
     """How many sessions and recordings the paper has, and how many come with the book, in Markdown."""
     lines = [
@@ -243,6 +260,6 @@ def stage(source: Path, chapters: list[Path], results: list[dict], data: str, co
     for path in sorted(source.glob("*.md")):
         text = path.read_text()
         if "{{" in text or "{%" in text:
-            about = {"figure": html, "picture": bool(png), "alt": alt, "recordings": recordings()}
+            about = {"speed": speed(source), "sessions": len(_sessions(results, data)), "figure": html, "picture": bool(png), "alt": alt, "recordings": recordings()}
             about |= {"claims": table(results), "key": key(results)}
             path.write_text(fill(text, results, data, **about))
