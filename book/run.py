@@ -46,6 +46,9 @@ CONFIG = ROOT / "_config.yml"  # settings of Jupyter Book
 CELL_SECONDS = {"quick": 1800, "fast": 6 * 3600, "paper": 72 * 3600}
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 CACHES = {"__pycache__", ".ipynb_checkpoints"}
+THEBE = re.compile(
+    r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>", re.DOTALL
+)
 MATHJAX = ("tex-chtml.js", "input/tex/extensions/", "output/chtml/fonts/")  # all that a page can load
 
 
@@ -266,8 +269,11 @@ def build_site(source, config, output):
 
 
 def share_scripts(site):
-    """Put plotly beside the pages that use it, and drop the parts of MathJax that no page can load."""
-    pages = [page.read_text() for page in site.glob("*.html")]
+    """Put plotly beside the pages that use it, and drop what no page uses: Thebe, parts of MathJax."""
+    pages = []
+    for path in site.glob("*.html"):
+        pages.append(THEBE.sub("", path.read_text()))
+        path.write_text(pages[-1])
     if any("plotly.min.js" in page for page in pages):
         from plotly.offline import get_plotlyjs
 
