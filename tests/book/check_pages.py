@@ -1,6 +1,6 @@
 """Draw every page of a built site in a browser, and say what a reader would stumble over.
 
-    python book/check_pages.py build/recorded-quick/html [--pages NAME ...] [--pictures FOLDER]
+    python tests/book/check_pages.py build/recorded-quick/html [--pages NAME ...] [--pictures FOLDER]
 
 Each page is drawn at the width of a desk and of a phone, light and dark. Found are: errors on the console,
 anything fetched from the network, empty figures, text beyond its box, broken links, and what axe-core reports
