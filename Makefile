@@ -23,7 +23,7 @@ ifeq ($(filter quick fast paper,$(PROFILE)),)
     $(error PROFILE=$(PROFILE): expected quick, fast or paper)
 endif
 
-.PHONY: help read fetch book check publish-run test light clean
+.PHONY: help read fetch book check draw publish-run test light clean
 
 help:
 	@echo "make read    build the pages from the outputs that the chapters carry; runs nothing"
@@ -34,6 +34,8 @@ help:
 	@echo "make fetch   download the recordings that do not come with the book, and the embeddings of the paper's"
 	@echo "             authors; 'make book' then uses them too"
 	@echo "make check   compare the headline of the last run (PROFILE=fast) with the one that is published"
+	@echo "make draw    draw every page of the last 'make book' in the browser that is installed, at the width of a desk"
+	@echo "             and of a phone, light and dark; tells what overflows, is empty, broken or hard to read"
 	@echo "make publish-run    run the recorded book (PROFILE=fast or paper), keep its outputs in book/*.ipynb"
 	@echo "make test    check style and types, run all tests, the quick recorded book among them"
 	@echo "             ARGS='-m \"not book\"'  leaves the book out; ARGS goes to pytest"
@@ -56,6 +58,9 @@ book: $(INSTALLED)
 
 check: $(INSTALLED)
 	@PYTHONPATH=book $(RUN) -m companion.publishing build/$(DATA)-$(PROFILE)/source/results/headline.json
+
+draw: $(INSTALLED)
+	@$(RUN) tests/book/check_pages.py build/$(DATA)-$(PROFILE)/html $(ARGS)
 
 test: $(INSTALLED)
 	@$(RUN) -m ruff check .

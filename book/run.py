@@ -35,7 +35,7 @@ try:
 
     from companion import front
     from companion.headline import headline_rows, headline_text
-    from companion.publishing import publish, read_published, strip_outputs
+    from companion.publishing import compact_pictures, publish, read_published, strip_outputs
     from companion.results import BookError, check_results, code, write_json, write_text
 except ModuleNotFoundError as error:
     sys.exit(f"book/run.py: {error}. Run `make book`, which installs all of it, or use .venv/bin/python.")
@@ -46,6 +46,9 @@ CONFIG = ROOT / "_config.yml"  # settings of Jupyter Book
 CELL_SECONDS = {"quick": 1800, "fast": 6 * 3600, "paper": 72 * 3600}
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 CACHES = {"__pycache__", ".ipynb_checkpoints"}
+THEBE = re.compile(
+    r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>", re.DOTALL
+)
 MATHJAX = ("tex-chtml.js", "input/tex/extensions/", "output/chtml/fonts/")  # all that a page can load
 
 
@@ -174,6 +177,8 @@ def stage(chapters, source):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     skip = ("*.ipynb", "*.py", "companion", "recordings", "published.json", "__pycache__", ".*")
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(*skip), dirs_exist_ok=True)
+    if (ROOT / "CITATION.cff").is_file():  # the page *How to cite* shows it
+        shutil.copy(ROOT / "CITATION.cff", source)
 
 
 def prepare_kernel(output):
@@ -228,6 +233,7 @@ def run_chapter(notebook, source, parameters, timeout):
         raise BookError(f"{failure}. Was there enough memory?") from None
     for part in (ran, *ran.cells):
         part.metadata.pop("papermill", None)  # times, and paths of this machine
+    compact_pictures(ran)
     nbformat.write(ran, executed)
 
 
@@ -263,8 +269,11 @@ def build_site(source, config, output):
 
 
 def share_scripts(site):
-    """Put plotly beside the pages that use it, and drop the parts of MathJax that no page can load."""
-    pages = [page.read_text() for page in site.glob("*.html")]
+    """Put plotly beside the pages that use it, and drop what no page uses: Thebe, parts of MathJax."""
+    pages = []
+    for path in site.glob("*.html"):
+        pages.append(THEBE.sub("", path.read_text()))
+        path.write_text(pages[-1])
     if any("plotly.min.js" in page for page in pages):
         from plotly.offline import get_plotlyjs
 

@@ -95,10 +95,10 @@ def infonce_of_units(reference, positive, negative, temperature):
 
 
 def label_distances(labels: torch.Tensor, periods: Columns = None, weights: Columns = None) -> torch.Tensor:
-    """Distances (m, m) between labels (m, k): |Δ| summed over columns, the shorter way on circular ones.
+    """Distances (m, m) between labels (m, k): ``|Δ|`` summed over columns, the shorter way on circular ones.
 
-    d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|) for the labels of the paper (section 3). ``periods`` and
-    ``weights`` as in `ner_loss`.
+    ``d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|)`` for the labels of the paper (section 3).
+    ``periods`` and ``weights`` as in `ner_loss`.
     """
     periods = check_per_column("periods", periods, labels.shape[1], None)
     weights = check_per_column("weights", weights, labels.shape[1], 1.0)

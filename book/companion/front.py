@@ -5,6 +5,7 @@ their `findings` (`results.write_results`), and the outputs of the one cell tagg
 """
 
 import base64
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -53,8 +54,9 @@ def claims(results: list[dict]) -> list[dict]:
 
     Returns
     -------
-    list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note, and measures, one
-    (name, the paper's value, ours) of text for each headline row of the claim. Simulated rows have no values.
+    list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note (which measures are not
+    reproduced), and of the first measure its name, the paper's value and ours, as text. A simulated claim has
+    no values.
 
     Raises
     ------
@@ -68,57 +70,51 @@ def claims(results: list[dict]) -> list[dict]:
     if len(groups) > MOST:
         told = "\n".join(f"  {chapter}: {text}" for chapter, text in groups)
         raise BookError(f"{len(groups)} claims ask for the front page, which has room for {MOST}:\n{told}")
-    found = []
-    for (chapter, text), rows in groups.items():
-        words = [verdict(row) for row in rows]
-        shown = [row for row, word in zip(rows, words, strict=True) if word != "not tested"]
-        recordings = max(
-            (sum(int(n.split()[0]) for n in r["sessions"].split(" + ")) for r in shown), default=0
+    return [_claim(chapter, text, rows) for (chapter, text), rows in groups.items()]
+
+
+def _claim(chapter, text, rows):
+    words = [verdict(row) for row in rows]
+    told = {"chapter": chapter, "claim": text, "note": "", "measure": "", "paper": "—", "ours": "—"}
+    told["verdict"] = words[0] if len(set(words)) == 1 else "partly"
+    first = rows[0]
+    told["recordings"] = 0 if words[0] == "not tested" else recorded(first["sessions"])
+    if told["verdict"] == "partly":
+        off = [(row["verdict"].split()[0], _name(row)) for row in rows if verdict(row) != "reproduced"]
+        told["note"] = "; ".join(
+            f"{' and '.join(name for its, name in off if its == how)} {how}"
+            for how in dict.fromkeys(how for how, _ in off)
         )
-        off = Counter(
-            r["verdict"].split()[0] for r, word in zip(rows, words, strict=True) if word != words[0]
-        )
-        found.append(
-            {
-                "chapter": chapter,
-                "claim": text,
-                "recordings": recordings,
-                "verdict": words[0] if len(set(words)) == 1 else "partly",
-                "note": ", ".join(off) if len(set(words)) > 1 else _note(rows),
-                "measures": [_measure(row) for row in shown],
-            }
-        )
-    return found
+    if words[0] != "not tested":
+        lead = first["metric"].startswith("lead in ")
+        known = "" if first["paper"] is None else number(first["paper"])
+        told |= {"measure": _name(first), "paper": "leads" if lead else known or "—"}
+        told["ours"] = number(first["ours"], first["low"], first["high"], sign=lead)
+    return told
 
 
-def _note(rows):
-    """What a shared verdict leaves unsaid: "higher" where all of our values are."""
-    kinds = {row["verdict"].split()[0] for row in rows}
-    return kinds.pop() if kinds in ({"higher"}, {"lower"}, {"level"}, {"behind"}) else ""
+def _name(row):
+    return row["metric"].removeprefix("lead in ").removeprefix("R² of ").removesuffix(" accuracy")
 
 
-def _measure(row):
-    lead = row["metric"].startswith("lead in ")
-    name = row["metric"].removeprefix("lead in ").replace("direction accuracy", "direction (share)")
-    paper = "leads" if lead else "—" if row["paper"] is None else number(row["paper"])
-    return name, paper, number(row["ours"], row["low"], row["high"], sign=lead)
+def recorded(sessions: str) -> int:
+    """Recordings in a headline row's text, "8 M1 + 6 PMd" being 14."""
+    return sum(int(part.split()[0]) for part in sessions.split(" + "))
 
 
 def table(results: list[dict], *, markdown: bool = False) -> str:
     """The table of the front page, in MyST; with ``markdown`` in the Markdown that GitHub reads."""
     lines = [["Claim of the paper", "Paper", "Ours [95 % interval]", "Verdict"], ["---"] * 4]
     for claim in claims(results):
-        word, note = claim["verdict"], claim["note"]
+        word, note, many = claim["verdict"], claim["note"], claim["recordings"]
         if markdown:
             link, chip = f"[{claim['claim']}](book/{claim['chapter']}.ipynb)", f"{SIGNS[word]} {word}"
         else:
             link = f"{{doc}}`{claim['claim']} <{claim['chapter']}>`"
             chip = f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
-        many = claim["recordings"]
         about = f" ({many} recording{'s' * (many != 1)})" if many else ""
-        papers = "<br>".join(paper for _, paper, _ in claim["measures"]) or "—"
-        ours = "<br>".join(f"{ours} {name}" for name, _, ours in claim["measures"]) or "—"
-        lines.append([link + about, papers, ours, chip + (f" ({note})" if note else "")])
+        ours = f"{claim['ours']} {claim['measure']}".strip()
+        lines.append([link + about, claim["paper"], ours, f"{chip} {note}".strip()])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -187,6 +183,22 @@ def figure(chapters: list[Path]) -> tuple[str, bytes | None, str]:
     return "", None, ""
 
 
+def _sessions(results, data):
+    return {
+        name.split("/")[0]
+        for result in results
+        if result["provenance"]["data"] == data
+        for name in result["provenance"]["sessions"]
+    }
+
+
+def speed(source: Path) -> dict[str, str]:
+    """What was timed (reference/speed.json, of benchmarks/speed.py), as text with its unit."""
+    path = source / "reference" / "speed.json"
+    rows = json.loads(path.read_text())["rows"] if path.is_file() else []
+    return {row["what"]: f"{row['value']:.2g} {row['unit']}" for row in rows}
+
+
 def recordings() -> str:
     """How many sessions and recordings the paper has, and how many come with the book, in Markdown."""
     lines = [
@@ -243,6 +255,7 @@ def stage(source: Path, chapters: list[Path], results: list[dict], data: str, co
     for path in sorted(source.glob("*.md")):
         text = path.read_text()
         if "{{" in text or "{%" in text:
-            about = {"figure": html, "picture": bool(png), "alt": alt, "recordings": recordings()}
-            about |= {"claims": table(results), "key": key(results)}
+            about = {"figure": html, "picture": bool(png), "alt": alt, "speed": speed(source)}
+            about |= {"claims": table(results), "key": key(results), "recordings": recordings()}
+            about["sessions"] = len(_sessions(results, data))
             path.write_text(fill(text, results, data, **about))

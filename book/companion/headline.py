@@ -80,7 +80,7 @@ def results_table(columns: list[str], rows: dict) -> str:
         lines.append([f"**{{doc}}`{chapter}`**", *[""] * (len(columns) - 1)])
         lines += [[cell.replace("|", r"\|") for cell in row] for row in its]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f":::{{table}} Every result\n:name: all-results\n{table}\n:::\n"
+    return f":::{{table}} Every result\n:name: every-result\n{table}\n:::\n"
 
 
 def older_than_code(results: list[dict], code: str) -> str:

@@ -3,13 +3,16 @@
 `make check` compares the headline of a new run with that of the kept one.
 """
 
+import base64
 import hashlib
+import io
 import json
 import re
 import sys
 from pathlib import Path
 
 import nbformat
+from PIL import Image
 
 from companion.results import BookError, write_text
 
@@ -49,6 +52,19 @@ def settled(outputs: list) -> list:
         return re.sub("[0-9a-f]", "0", found[0])[:-5] + f"{count:05x}"
 
     return json.loads(RANDOM_ID.sub(number, json.dumps(outputs)))
+
+
+def compact_pictures(notebook: nbformat.NotebookNode) -> None:
+    """Store the PNG outputs of a notebook with a palette of 256 colours: a third of the size, in place."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                image = Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")
+                smaller = io.BytesIO()
+                few = image.quantize(256, dither=Image.Dither.NONE)
+                few.save(smaller, "PNG", optimize=True)
+                output["data"]["image/png"] = base64.b64encode(smaller.getvalue()).decode() + "\n"
 
 
 def publish(book: Path, chapters: list[Path], source: Path, results: list[dict], parameters: dict) -> None:

@@ -41,8 +41,8 @@ class PiVAE(Method):
     ----------
     model_ : torch module, fitted: prior, encoder and decoder
     label_mean_, label_scale_ : float arrays (k,), which standardise the labels
-    loss_curve_ : float array (n_iter_,), the negative evidence lower bound of each epoch, nats per bin
-    kl_curve_ : float array (n_iter_,), its KL part: what the latent holds beyond the labels, nats per bin
+    loss_curve_ : float array (``n_iter_``,), the negative evidence lower bound of each epoch, nats per bin
+    kl_curve_ : float array (``n_iter_``,), its KL part: what the latent holds beyond the labels, nats per bin
     n_iter_ : int, epochs
     n_features_in_ : int, neurons
     """

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from check_pages import browser_path, check
 
 pytestmark = pytest.mark.book
 
@@ -130,6 +131,20 @@ def test_what_pages_load_is_there(site):
 def test_pages_tell_no_path_of_this_machine(site):
     for name, page in pages(site).items():
         assert str(ROOT) not in page and str(Path.home()) not in page, name
+
+
+def test_pages_and_site_are_small(site):
+    """A page is its HTML and its own pictures; the drawing library is shared."""
+    for name, page in pages(site).items():
+        pictures = {site / path for path in re.findall(r'src="(_images/[^"]+)"', page)}
+        assert len(page) + sum(path.stat().st_size for path in pictures) <= 3e6, name
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) <= 25e6
+
+
+@pytest.mark.skipif(browser_path() is None, reason="no browser is installed")
+def test_pages_drawn_in_a_browser(site):
+    """At the width of a desk and of a phone, light and dark; see check_pages.py."""
+    assert check(site) == {}
 
 
 def test_second_run_makes_nothing_again(site):

@@ -1,5 +1,7 @@
 """The outputs that the chapters carry: they are those of one recorded run, and fit the code beside them."""
 
+import base64
+import io
 import json
 import re
 import shutil
@@ -11,12 +13,14 @@ import nbformat
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from PIL import Image
 
 from companion.headline import older_than_code
 from companion.publishing import (
     RESULTS,
     check,
     code_digest,
+    compact_pictures,
     differences,
     read_published,
     settled,
@@ -43,6 +47,24 @@ def test_outputs_are_those_of_this_code(chapter):
     assert not [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"]
     assert chapter.stat().st_size <= 1.5e6
     assert str(Path.home()) not in chapter.read_text() and "/tmp/" not in chapter.read_text()
+
+
+def test_outputs_of_all_chapters_are_small():
+    cells = [cell for chapter in CHAPTERS for cell in nbformat.read(chapter, as_version=4).cells]
+    assert len(json.dumps([cell.get("outputs") for cell in cells])) <= 6e6
+
+
+def test_pictures_get_a_palette_and_keep_what_they_show():
+    image = Image.new("RGB", (300, 200), "white")
+    image.paste((209, 73, 91), (20, 30, 120, 90))
+    saved = io.BytesIO()
+    image.save(saved, "PNG")
+    data = {"image/png": base64.b64encode(saved.getvalue()).decode()}
+    outputs = [nbformat.v4.new_output("display_data", data)]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=outputs)])
+    compact_pictures(notebook)
+    after = Image.open(io.BytesIO(base64.b64decode(notebook.cells[0].outputs[0].data["image/png"])))
+    assert after.mode == "P" and after.convert("RGB").tobytes() == image.tobytes()
 
 
 def test_front_page_has_what_the_chapters_found():
@@ -125,6 +147,10 @@ def test_read_builds_the_pages_and_runs_nothing(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     front = (tmp_path / "html" / "index.html").read_text()
     assert "Recorded data" in front and "publish-run" in front
+    assert (
+        'class="verdict verdict-reproduced"' in front and "plotly" in front and "_images/front.png" in front
+    )
+    assert "Authors&#8217; NER embeddings" in (tmp_path / "html" / "all_results.html").read_text()
     pages = [(tmp_path / "html" / f"{chapter.stem}.html").read_text() for chapter in CHAPTERS]
     assert all("cell_output" in page for page in pages)
 

@@ -25,16 +25,20 @@ WRITE = """\
 import json, os, sys
 import companion.results
 row = dict(claim="a | claim", sessions="10 M1 + 6 PMd", metric="velocity R²", paper=0.8642, ours=0.853,
-           low=0.84, high=0.87, tolerance=0.02, verdict="ahead", reason="so", seconds=1.5)
+           low=0.84, high=0.87, tolerance=0.02, verdict="ahead", reason="so", seconds=1.5,
+           front="It works")
 provenance = dict(data=data, profile=profile, seeds=[0], versions={"nerlib": "9"}, device="2 cores",
                   sessions={"one/M1": "0a"}, date="2025-01-02",
                   code=companion.results.code(), commit=companion.results.commit())
 records = [dict(python=sys.executable, book=os.environ["NERLIB_BOOK"], data=os.environ.get("NERLIB_DATA"))]
 records[0]["companion"] = companion.results.__file__
-results = dict(chapter=%r, provenance=provenance, headline=[row], records=records)
+results = dict(chapter=%r, provenance=provenance, headline=[row], records=records, findings={})
 with open(f"{out}/{results['chapter']}.json", "w") as file:
     json.dump(results, file)
 """
+
+
+ROWS = "\n```{include} all_rows.md\n```\n"
 
 
 FAILING = """\
@@ -73,7 +77,7 @@ def write_book(folder):
     shutil.copy(ROOT / "book" / "recordings" / "checksums.txt", book / "recordings")
     toc = "format: jb-book\nroot: index\nchapters:\n  - file: z_first\n  - file: a_second\n"
     (book / "_toc.yml").write_text(toc)
-    (book / "index.md").write_text("# Tiny\n\n```{include} headline.md\n```\n")
+    (book / "index.md").write_text("# Tiny\n\n{{ claims }}\n\n```{include} headline.md\n```\n" + ROWS)
     (book / "references.bib").write_text("")
     figure = "from IPython.display import HTML\nHTML('<script src=\"plotly.min.js\"></script>')"
     write_chapter(book, "z_first", code=figure)
@@ -168,7 +172,8 @@ def test_simulated_headline_shows_no_value_of_the_paper(first):
         "`make book DATA=simulated PROFILE=quick`" in (folder / "out" / "source" / "headline.md").read_text()
     )
     assert "2025-01-02 with nerlib 9" in page
-    assert "ahead: so" in page and "all fits behind a row, on 2 cores." in page
+    assert "ahead: so" in page and ", on 2 cores." in page
+    assert page.count("not tested") == 2  # the claims of both chapters: no simulated value on the front page
     assert (
         '<a class="reference internal" href="z_first.html"><span class="doc">Chapter z_first</span></a>'
         in page

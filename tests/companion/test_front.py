@@ -1,0 +1,148 @@
+"""The front page: its claims come from the rows that ask for it, its numbers from what chapters found."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from companion import front
+from companion.results import BookError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def row(verdict="reproduced", metric="R² of velocity", text="It works", **changes):
+    found = {"claim": "c", "sessions": "8 M1 + 6 PMd", "metric": metric, "paper": 0.8642, "ours": 0.853}
+    found |= {"low": 0.82, "high": 0.87, "tolerance": 0.03, "verdict": verdict, "reason": "", "seconds": 1}
+    return found | {"front": text} | changes
+
+
+def chapters(*rows, findings=None):
+    provenance = {
+        "data": "recorded",
+        "date": "2026-01-02",
+        "sessions": {"A/M1": "0", "A/PMd": "1", "B/M1": "2"},
+    }
+    about = {"chapter": "03_test", "provenance": provenance, "findings": findings or {}}
+    return [about | {"headline": list(rows)}]
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected", "note"),
+    [
+        (["reproduced", "reproduced"], "reproduced", ""),
+        (["ahead"], "reproduced", ""),
+        (["higher by 0.087"], "partly", "velocity higher"),
+        (["reproduced", "higher by 0.040"], "partly", "position higher"),
+        (["ahead", "level"], "partly", "position level"),
+        (["lower by 0.1", "behind"], "not reproduced", ""),
+        (["level"], "not reproduced", ""),
+        (["undecided"], "undecided", ""),
+        (["no published value"], "undecided", ""),
+        (["simulated"], "not tested", ""),
+    ],
+)
+def test_rows_with_the_same_words_are_one_claim(verdicts, expected, note):
+    rows = [row(v, f"R² of {name}") for v, name in zip(verdicts, ("velocity", "position"), strict=False)]
+    [claim] = front.claims(chapters(*rows, row(text="")))
+    assert (claim["verdict"], claim["note"]) == (expected, note)
+    if expected == "not tested":
+        assert (claim["paper"], claim["ours"], claim["recordings"]) == ("—", "—", 0)
+    else:
+        assert (claim["measure"], claim["paper"], claim["recordings"]) == ("velocity", "0.86", 14)
+
+
+def test_a_lead_has_its_sign_and_the_paper_no_number():
+    [claim] = front.claims(
+        chapters(row("ahead", "lead in R² of velocity", ours=0.1, low=0.08, high=0.12, paper=None))
+    )
+    assert (claim["paper"], claim["ours"]) == ("leads", "+0.10 [+0.08, +0.12]")
+
+
+def test_more_than_ten_claims_are_refused():
+    rows = [row(text=f"claim {i}") for i in range(11)]
+    assert len(front.claims(chapters(*rows[:10]))) == 10
+    with pytest.raises(BookError, match="11 claims ask for the front page, which has room for 10"):
+        front.claims(chapters(*rows))
+
+
+def test_digits_are_those_that_the_interval_deserves():
+    assert front.number(-0.0456) == "−0.05"
+    assert front.number(0.0231, 0.0176, 0.0297, sign=True) == "+0.023 [+0.018, +0.030]"
+    assert front.number(0.239, 0.15, 0.358) == "0.24 [0.15, 0.36]"
+
+
+def test_pages_quote_findings_and_refuse_unknown_ones():
+    results = chapters(
+        findings={"velocity": {"mean": 0.851, "low": 0.8, "high": 0.9}, "lead": {"mean": -0.1}}
+    )
+    page = 'R² {{ found("03_test", "velocity") }}, {{ found("03_test", "velocity", interval=True) }}, '
+    page += '{{ lead("03_test", "lead") }}, {doc}`x`\n'
+    assert front.fill(page, results, "recorded") == "R² 0.85, 0.85 [0.80, 0.90], −0.10, {doc}`x`\n"
+    with pytest.raises(
+        BookError, match="quotes the finding 'speed' of 03_test; its findings are: velocity, lead"
+    ):
+        front.fill('{{ found("03_test", "speed") }}', results, "recorded")
+    with pytest.raises(BookError, match="unknown: 'typo' is undefined"):
+        front.fill("{{ typo }}", results, "recorded")
+
+
+def test_the_readme_is_written_between_its_markers():
+    before, after = "a\n<!-- headline: written by make publish-run -->\n", "<!-- /headline -->\nb\n"
+    text = front.readme(before + "old\n" + after, chapters(row()))
+    assert text.startswith(before) and text.endswith(after) and "old" not in text
+    assert (
+        "| [It works](book/03_test.ipynb) (14 recordings) | 0.86 | 0.85 [0.82, 0.87] velocity | 🟢 reproduced |"
+        in text
+    )
+    assert front.readme(text, chapters(row())) == text
+    with pytest.raises(BookError, match="lacks the markers"):
+        front.readme("no markers", chapters(row()))
+
+
+def test_the_figure_comes_from_the_tagged_cell(tmp_path):
+    outputs = [
+        nbformat.v4.new_output("display_data", {"text/html": "<b>turn me</b>"}),
+        nbformat.v4.new_output("display_data", {"image/png": base64.b64encode(b"picture").decode()}),
+    ]
+    metadata = {"tags": ["front-figure"], "mystnb": {"image": {"alt": "petals"}}}
+    cells = [
+        nbformat.v4.new_code_cell("1"),
+        nbformat.v4.new_code_cell("2", outputs=outputs, metadata=metadata),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "a.ipynb")
+    assert front.figure([tmp_path / "a.ipynb"]) == ("<b>turn me</b>", b"picture", "petals")
+    assert front.figure([]) == ("", None, "")
+
+
+def test_the_recordings_add_up():
+    last = front.recordings().splitlines()[-1]
+    assert last == "| **All** | 11 of 19 | 8 of 16 | 6 of 12 | 3 of 3 | 17 of 31 |"
+
+
+def test_readme_has_the_published_headline():
+    results = json.loads((ROOT / "book" / "published.json").read_text())
+    text = (ROOT / "README.md").read_text()
+    assert front.readme(text, results) == text, "run `make publish-run`"
+
+
+# Settings, counts and versions may be written by hand; results (decimals, percentages) may not.
+RESULT = re.compile(r"(?<![\w.])[+−-]?\d+\.\d+(?![\w.]*\w)|\d+(?:\.\d+)? ?%")
+TYPED = {"95 %", "3.11"}  # the level of intervals, Python
+
+
+@pytest.mark.parametrize(
+    "page", ["book/index.md", "book/all_results.md", "book/data.md", "book/glossary.md", "README.md"]
+)
+def test_no_result_is_typed_by_hand(page):
+    text = (ROOT / page).read_text()
+    text = re.sub(
+        r"```.*?```|`[^`]*`|\{\{.*?\}\}|<!-- (\w+).*?<!-- /\1 -->|\b10\.\d{4,}/\S+|CC-BY-4\.0",
+        "",
+        text,
+        flags=re.DOTALL,
+    )
+    assert set(RESULT.findall(text)) <= TYPED
