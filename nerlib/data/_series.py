@@ -1,6 +1,6 @@
 """Time series of an NWB file: spike counts and velocity, by their path in the file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -42,15 +42,50 @@ def _times(series):
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
 
 
+def all_series(nwb) -> Iterator[tuple[str, object]]:
+    """The path and the series of each time series of one column or more, as `read_velocity` takes it."""
+
+    def walk(path, node):
+        if _is_series(node):
+            yield path, node
+        elif not hasattr(node, "timestamps"):
+            for name, child in _children(node).items():
+                yield from walk(f"{path}/{name}", child)
+
+    for name, node in _children(nwb).items():
+        yield from walk(name, node)
+
+
+def _children(node):
+    """The named parts of a container, or of the file."""
+    if hasattr(node, "acquisition"):
+        return {**node.processing, "acquisition": node.acquisition}
+    return dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
+
+
+def _is_series(node):
+    return hasattr(node, "conversion") and len(getattr(node.data, "shape", ())) in (1, 2)
+
+
 def _series(nwb, where):
     """The time series at a path from the processing module (or "acquisition") down."""
-    node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
+    node, place, there = None, "the file", _children(nwb)
     for part in where.split("/"):
         if part not in there:
-            place = "the file" if node is None else node.name
-            raise DataError(f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}")
+            lacks = f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}"
+            raise DataError(f"{lacks}. {_series_in(nwb)}")
         node = there[part]
-        there = dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
-    if not hasattr(node, "conversion") or len(node.data.shape) not in (1, 2):
-        raise DataError(f"{where} must be a time series of one column or more, got {node}")
+        place, there = getattr(node, "name", part), _children(node)
+    if not _is_series(node):
+        raise DataError(
+            f"{where} must be a time series of one column or more, got {type(node).__name__}. {_series_in(nwb)}"
+        )
     return node
+
+
+def _series_in(nwb):
+    """The time series of a file in words, for an error."""
+    named = [f"{path} ({series.unit})" for path, series in all_series(nwb)]
+    if not named:
+        return "The file has no time series, so no movement; read_nwb_rates reads rates alone"
+    return f"Time series in the file: {', '.join(named)}"
