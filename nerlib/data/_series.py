@@ -77,9 +77,8 @@ def _series(nwb, where):
         node = there[part]
         place, there = getattr(node, "name", part), _children(node)
     if not _is_series(node):
-        raise DataError(
-            f"{where} must be a time series of one column or more, got {type(node).__name__}. {_series_in(nwb)}"
-        )
+        found = f"{where} must be a time series of one column or more, got {type(node).__name__}"
+        raise DataError(f"{found}. {_series_in(nwb)}")
     return node
 
 
