@@ -1,7 +1,8 @@
 """Held-out scores of one recording with intervals over its trials; what more would bring; files to take away.
 
-A draw takes as many held-out trials as there are, with replacement, and every score is computed anew; of two
-methods on the same trials, the draws are the same, so that differences are paired.
+With one recording there are no sessions to draw from. A draw takes as many held-out trials as there are, with
+replacement, and every score is computed anew; the draws are the same for all methods, so that differences are
+paired. Such intervals say how sure a score is for this recording, and nothing about another day or animal.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from companion.comparison import METRICS
-from companion.own_recording import Fit
+from companion.own_folds import Fit, longest
 from nerlib import metrics, plots
 from nerlib.session import Session
 
@@ -123,6 +124,51 @@ def gain(session: Session, fits: list[Fit], other: list[Fit], metric: str = "vel
     return _interval(draws(session, fits)[metric] - draws(session, other)[metric])
 
 
+def gains(session: Session, fits: list[Fit], fewer: list[Fit]) -> pd.DataFrame:
+    """What history, the first method and more trials bring, as differences of the R² of velocity.
+
+    Parameters
+    ----------
+    session, fits : as in `table`
+    fewer : list of Fit, on a part of the training trials, of some of the methods and the first block
+
+    Returns
+    -------
+    DataFrame: change (text), score (the difference), low, high
+    """
+    named = _by_name(fits)
+    best = longest(named)
+    pairs = [
+        (name, other) for name in best for other in named if _kind(name) == _kind(other) and name != other
+    ]
+    pairs += [(best[0], other) for other in best[1:]]
+    rows = [
+        {"change": f"{name} instead of {other}", **gain(session, named[name], named[other])}
+        for name, other in pairs
+    ]
+    for one in fewer:
+        full = named[one.name][0]
+        change = f"{one.name}: {full.n_train} training trials instead of {one.n_train}"
+        rows.append({"change": change, **gain(session, [full], [one])})
+    return pd.DataFrame(rows)
+
+
+def advice(gains: pd.DataFrame, name: str) -> str:
+    """What the `gains` from more trials of the method ``name`` let one expect, in words."""
+    rows = gains[gains["change"].str.startswith(f"{name}: ")]
+    row = rows.iloc[0]  # from half of the trials to all
+    grew = "gained" if row["low"] > 0 else "lost" if row["high"] < 0 else "did not measurably change"
+    more = "A doubling usually brings less than the one before it: expect less than this of as many trials again."
+    return (
+        f"From half of the training trials to all of them, {name} {grew} in R² of velocity "
+        f"({in_words(row, '+')}). {more if row['low'] > 0 else 'More trials promise little here.'}"
+    )
+
+
+def _kind(name):
+    return name.partition(",")[0]
+
+
 def _by_name(fits):
     return {name: [one for one in fits if one.name == name] for name in dict.fromkeys(f.name for f in fits)}
 
@@ -178,7 +224,7 @@ def take_away(folder: str | Path, session: Session, one: Fit, scores: pd.DataFra
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    held = np.repeat(one.held, session.trial_lengths)
+    held = one.held_bins(session)
     columns: dict[str, Any] = {
         "trial": session.trial,
         "time_s": session.bin_in_trial * session.bin_width,

@@ -1,6 +1,7 @@
 """What an NWB file holds, before anything is read from it."""
 
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,7 +41,7 @@ def describe_nwb(path: str | Path) -> "pd.DataFrame":
 
     with open_nwb(path) as nwb:
         subject = getattr(nwb.subject, "subject_id", None) or "no subject"
-        about = f"{subject}, {nwb.session_start_time:%Y-%m-%d}: {nwb.session_description}"
+        about = f"{subject}, {nwb.session_start_time:%Y-%m-%d}: {shorten(nwb.session_description, 100)}"
         rows = [("file", nwb.session_id or Path(path).stem, "", about)]
         rows += [("units", *row) for row in _units(nwb.units)]
         columns = [] if nwb.trials is None else nwb.trials.colnames
