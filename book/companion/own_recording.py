@@ -46,12 +46,12 @@ def contents(path: Path | None) -> pd.DataFrame:
 
 
 def parse_keep(text: str) -> dict:
-    """ "result=R,I; block=2" as the argument ``keep`` of `nerlib.read_nwb`; "" keeps all trials."""
+    """ "result:R,I; block:2" as the argument ``keep`` of `nerlib.read_nwb`; "" keeps all trials."""
     keep = {}
     for part in filter(None, map(str.strip, text.split(";"))):
-        name, equals, values = part.partition("=")
-        if not equals:
-            raise ValueError(f'keep must read "column=value" or "column=a,b; other=c", got {text!r}')
+        name, colon, values = part.partition(":")
+        if not colon:
+            raise ValueError(f'keep must read "column:value" or "column:a,b; other:c", got {text!r}')
         keep[name.strip()] = [_literal(value.strip()) for value in values.split(",")]
     return keep
 
@@ -116,7 +116,7 @@ def check_units(session: Session) -> pd.DataFrame:
     problem (text, "" for none) and dropped (bool: silent, or equal to an earlier unit in every bin)
     """
     rates = np.round(session.rates, 9)
-    silent = ~rates.any(axis=0)
+    silent = (rates == 0).all(axis=0)
     _, first, which = np.unique(rates.T, axis=0, return_index=True, return_inverse=True)
     first = first[which.ravel()]
     problem = [""] * rates.shape[1]
@@ -159,13 +159,12 @@ def clean(session: Session, units: pd.DataFrame, trials: pd.DataFrame) -> Sessio
 
 def in_words(units: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What `check_units` and `check_trials` found, as a Markdown list."""
-    active = units.loc[~units["dropped"], "rate"]
-    peak = trials["peak_speed"]
+    active, peak = units.loc[~units["dropped"], "rate"], trials["peak_speed"]
     still = trials.loc[trials["dropped"], "trial"]
     lines = [
         f"- {len(active)} units are used, with {active.min():.2g} to {active.max():.3g} spikes/s "
         f"(median {active.median():.3g}).",
-        f"- Peak speed is {peak.median():.0f} mm/s in the median trial ({peak.min():.0f} to {peak.max():.0f}).",
+        f"- Peak speed in a trial is {peak.min():.0f} to {peak.max():.0f} mm/s (median {peak.median():.0f}).",
         f"- Trials without movement, left out: {_listed(still)}.",
     ]
     for dropped, said in ((True, "left out"), (False, "kept, but look at them")):

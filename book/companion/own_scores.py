@@ -8,6 +8,7 @@ paired. Such intervals say how sure a score is for this recording, and nothing a
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
@@ -158,11 +159,11 @@ def advice(gains: pd.DataFrame, name: str) -> str:
     rows = gains[gains["change"].str.startswith(f"{name}: ")]
     row = rows.iloc[0]  # from half of the trials to all
     grew = "gained" if row["low"] > 0 else "lost" if row["high"] < 0 else "did not measurably change"
-    more = "A doubling usually brings less than the one before it: expect less than this of as many trials again."
-    return (
-        f"From half of the training trials to all of them, {name} {grew} in R² of velocity "
-        f"({in_words(row, '+')}). {more if row['low'] > 0 else 'More trials promise little here.'}"
-    )
+    more = "More trials promise little here."
+    if row["low"] > 0:
+        more = "A doubling usually brings less than the one before it: expect less of as many trials again."
+    said = f"From half of the training trials to all of them, {name} {grew} in R² of velocity"
+    return f"{said} ({in_words(row, '+')}). {more}"
 
 
 def _kind(name):
@@ -208,8 +209,10 @@ def consistency(session: Session, fits: list[Fit]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def take_away(folder: str | Path, session: Session, one: Fit, scores: pd.DataFrame) -> list[Path]:
-    """Write what a reader takes home: embedding.csv, scores.csv, embedding.pdf and .html, model.safetensors.
+def take_away(
+    folder: str | Path, session: Session, one: Fit, scores: pd.DataFrame, units: pd.DataFrame
+) -> list[Path]:
+    """Write what a reader takes home: tables (CSV), the embedding's figure (PDF and HTML) and the model.
 
     Parameters
     ----------
@@ -217,10 +220,11 @@ def take_away(folder: str | Path, session: Session, one: Fit, scores: pd.DataFra
     session : Session
     one : Fit whose embedding and model are written; a model without ``save`` (as PCA's) is not
     scores : DataFrame of `table`
+    units : DataFrame of `own_recording.check_units`, which tells the units that the model expects
 
     Returns
     -------
-    list of the files
+    list of the files: embedding.csv, scores.csv, units.csv, embedding.pdf, embedding.html, model.safetensors
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,10 +244,13 @@ def take_away(folder: str | Path, session: Session, one: Fit, scores: pd.DataFra
     columns |= {f"z{k + 1}": one.embedding[:, k] for k in range(one.embedding.shape[1])}
     pd.DataFrame(columns).to_csv(folder / "embedding.csv", index=False, float_format="%.6g")
     scores.to_csv(folder / "scores.csv", index=False, float_format="%.6g")
-    written = ["embedding.csv", "scores.csv"]
+    units.to_csv(folder / "units.csv", index=False, float_format="%.6g")
+    written = ["embedding.csv", "scores.csv", "units.csv"]
     if one.embedding.shape[1] == 3:
         test = session.select(one.held)
-        plots.trajectories(one.embedding[held], test).savefig(folder / "embedding.pdf")
+        figure = plots.trajectories(one.embedding[held], test)
+        figure.savefig(folder / "embedding.pdf")
+        plt.close(figure)  # else a notebook draws it
         plots.interactive(one.embedding[held], test).write_html(folder / "embedding.html")
         written += ["embedding.pdf", "embedding.html"]
     if hasattr(one.model, "save"):
