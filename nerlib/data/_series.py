@@ -25,14 +25,20 @@ def read_counts(nwb, where: str, bin_width: float) -> tuple[list[np.ndarray], Ca
 
 
 def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
+    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel".
+
+    ``unit`` None is that of the series; a length ("m", "cm", "mm") says that it holds positions, to be
+    differentiated.
+    """
     node = _series(nwb, where)
-    unit = unit or node.unit
-    length, _, per = unit.replace(" ", "").partition("/")
-    if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
-        raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
-    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
-    return _times(node), (values * node.conversion + node.offset) * MM_PER[length]
+    length, _, per = (unit or node.unit).replace(" ", "").partition("/")
+    positions = unit is not None and not per
+    if length not in MM_PER or not (positions or per in ("s", "sec", "second", "seconds")):
+        units = "m/s, cm/s or mm/s, or as m, cm or mm to differentiate positions"
+        raise DataError(f"{where} is in {unit or node.unit!r}; pass velocity_unit as {units}")
+    values, times = np.asarray(node.data[:], float).reshape(len(node.data), -1), _times(node)
+    values = (values * node.conversion + node.offset) * MM_PER[length]
+    return times, np.gradient(values, times, axis=0) if positions else values
 
 
 def _times(series):

@@ -57,7 +57,8 @@ def read_nwb(
         None takes all units
     velocity : str, path of the velocity series, from the processing module (or "acquisition") down; it may
         have any number of columns
-    velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads the unit from the series
+    velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads the unit from the series; "m", "cm" or "mm" if
+        it holds positions, whose time derivative is then taken
     align : str, column of the trials table with the time (s) of an event, such as the go cue
     before : float, seconds before the event at which the session's trials start
     direction : str or None, column of the target direction; None for a task without targets
