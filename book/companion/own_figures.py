@@ -56,8 +56,11 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
         axes.hlines(places, rows["low"], rows["high"], color=DECODED, linewidth=1.6)
         axes.scatter(rows["score"], places, s=26, color=DECODED, zorder=3)
         axes.axvline(0, color="0.6", linewidth=0.8)
+        beyond = rows["score"] < -0.5  # an arrow stands for what lies beyond the axis
+        axes.scatter(np.full(beyond.sum(), -0.48), places[beyond], s=30, marker="<", color=DECODED)
         lowest = max(-0.5, min(-0.05, rows["low"].min()))
         axes.set(xlabel=SCORES[metric].replace(", ", ",\n"), xlim=(lowest, 1.02))
+        axes.set_xticks([tick for tick in (-0.5, 0, 0.5, 1) if tick >= lowest])
     panels[0].set_yticks(range(len(order)), order)
     panels[0].set_ylim(len(order) - 0.5, -0.5)
     sns.despine(figure)
@@ -80,7 +83,9 @@ def more_trials(table: pd.DataFrame, session: Session) -> Figure:
         about = style | {"marker": "o", "markersize": 4, "label": method}
         axes.errorbar(its["train_trials"], its["score"], ends, **about)
     axes.set(xlabel="training trials", ylabel="R² of velocity, held out", ylim=(min(0, rows["low"].min()), 1))
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_xticks(sorted(rows["train_trials"].unique()))
+    axes.set_xlim(left=0)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     sns.despine(figure)
     return watermark_simulated(figure, [session])
 

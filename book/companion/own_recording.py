@@ -157,6 +157,27 @@ def clean(session: Session, units: pd.DataFrame, trials: pd.DataFrame) -> Sessio
     return replace(kept, rates=kept.rates[:, ~units["dropped"].to_numpy()])
 
 
+def describe(session: Session) -> str:
+    """What is read, in one line of Markdown."""
+    kind = "SIMULATED" if session.simulated else "Recorded"
+    size = (
+        f"{session.n_trials} trials of {session.trial_lengths.max()} bins of {1000 * session.bin_width:g} ms"
+    )
+    moves = f"velocity in {session.velocity.shape[1]} columns"
+    aims = "no directions" if session.direction is None else f"{len(set(session.direction))} directions"
+    units = f"{session.rates.shape[1]} units"
+    return f"**{kind}** · {session.name} {session.area}: {units}, {size}, {moves}, {aims}."
+
+
+def colored(session: Session) -> Session:
+    """The session for figures: where it has no directions, those of the trials' displacements, by 45°."""
+    if session.direction is not None or session.velocity.shape[1] < 2:
+        return session
+    x, y = np.add.reduceat(session.velocity, session.trial_starts)[:, :2].T
+    steps = np.round(np.arctan2(y, x) / (np.pi / 4)) % 8
+    return replace(session, direction=np.repeat(45 * steps, session.trial_lengths))
+
+
 def in_words(units: pd.DataFrame, trials: pd.DataFrame) -> str:
     """What `check_units` and `check_trials` found, as a Markdown list."""
     active, peak = units.loc[~units["dropped"], "rate"], trials["peak_speed"]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from companion.comparison import METRICS
 from companion.own_folds import Fit, longest
+from companion.own_recording import colored
 from nerlib import metrics, plots
 from nerlib.session import Session
 
@@ -155,15 +156,22 @@ def gains(session: Session, fits: list[Fit], fewer: list[Fit]) -> pd.DataFrame:
 
 
 def advice(gains: pd.DataFrame, name: str) -> str:
-    """What the `gains` from more trials of the method ``name`` let one expect, in words."""
-    rows = gains[gains["change"].str.startswith(f"{name}: ")]
-    row = rows.iloc[0]  # from half of the trials to all
-    grew = "gained" if row["low"] > 0 else "lost" if row["high"] < 0 else "did not measurably change"
-    more = "More trials promise little here."
-    if row["low"] > 0:
-        more = "A doubling usually brings less than the one before it: expect less of as many trials again."
-    said = f"From half of the training trials to all of them, {name} {grew} in R² of velocity"
-    return f"{said} ({in_words(row, '+')}). {more}"
+    """What `gains` say about the method ``name`` against the others and about more trials, as Markdown."""
+    lines, grown = [], False
+    for row in gains.to_dict("records"):
+        verdict = "better" if row["low"] > 0 else "worse" if row["high"] < 0 else "level"
+        first, _, other = row["change"].partition(" instead of ")
+        told = in_words(row, "+")
+        if first == name and _kind(other) != _kind(name):
+            how = "about as well as" if verdict == "level" else f"{verdict} than"
+            lines.append(f"- {name} decodes velocity {how} {other} here ({told}).")
+        elif row["change"].startswith(f"{name}: ") and not grown:  # the first is from half of the trials
+            grown = True
+            more = "more trials of this kind promise little."
+            if verdict == "better":
+                more = "a doubling usually brings less than the one before, so expect less of the next one."
+            lines.append(f"- {row['change']} changed R² of velocity by {told}: {more}")
+    return "\n".join(lines)
 
 
 def _kind(name):
@@ -247,7 +255,7 @@ def take_away(
     units.to_csv(folder / "units.csv", index=False, float_format="%.6g")
     written = ["embedding.csv", "scores.csv", "units.csv"]
     if one.embedding.shape[1] == 3:
-        test = session.select(one.held)
+        test = colored(session).select(one.held)
         figure = plots.trajectories(one.embedding[held], test)
         figure.savefig(folder / "embedding.pdf")
         plt.close(figure)  # else a notebook draws it

@@ -56,6 +56,19 @@ def test_long_lists_are_cut():
     assert "(silent) and 7 more.\n" in told and "look at them: 0 (silent), 1 (silent), 2 (silent)." in told
 
 
+def test_without_directions_figures_take_those_of_the_movement(file):
+    raw, _ = read(file)
+    drawn = own.colored(raw)
+    moved = raw.velocity.reshape(18, 40, 3).sum(axis=1)
+    angle = np.rad2deg(np.arctan2(moved[:, 1], moved[:, 0]))[~np.isin(np.unique(raw.trial), [3, 8])]
+    found = drawn.direction[::40][~np.isin(np.unique(raw.trial), [3, 8])]
+    assert (np.abs((found - angle + 180) % 360 - 180) <= 22.5).all() and not (found % 45).any()
+    assert own.colored(make_session()).direction[0] == make_session().direction[0]
+    assert "7 units, 18 trials of 40 bins of 30 ms, velocity in 3 columns, no directions" in own.describe(raw)
+    assert own.describe(make_session(simulated=True)).startswith("**SIMULATED** · Toy M1: 10 units")
+    assert own.describe(make_session()).endswith("8 directions.")
+
+
 def test_nothing_moves():
     session = make_session()
     frozen = type(session)(session.rates, 0 * session.velocity, session.direction, session.trial)

@@ -144,19 +144,28 @@ def test_gains_name_what_they_compare_and_agree_with_the_scores(fits):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "against", "trials"),
     [
-        (0.01, 0.05, "NER, 4 bins gained in R² of velocity (+0.03 [+0.01, +0.05]). A doubling"),
         (
-            -0.01,
-            0.07,
-            "did not measurably change in R² of velocity (+0.03 [-0.01, +0.07]). More",
+            0.01,
+            0.05,
+            "better than ridge, 4 bins here (+0.03 [+0.01, +0.05])",
+            "a doubling usually brings less",
         ),
+        (-0.01, 0.07, "about as well as ridge, 4 bins here (+0.03 [-0.01, +0.07])", "promise little"),
+        (-0.07, -0.01, "worse than ridge, 4 bins here", "promise little"),
     ],
 )
-def test_advice_follows_the_interval(low, high, said):
-    row = {"change": "NER, 4 bins: 32 training trials instead of 16", "score": 0.03, "low": low, "high": high}
-    assert said in own_scores.advice(pd.DataFrame([row]), "NER, 4 bins")
+def test_advice_follows_the_interval(low, high, against, trials):
+    changes = ["NER, 4 bins instead of NER, 1 bin", "NER, 4 bins instead of ridge, 4 bins"]
+    changes += [
+        "NER, 4 bins: 32 training trials instead of 16",
+        "ridge, 4 bins: 32 training trials instead of 16",
+    ]
+    rows = pd.DataFrame({"change": changes, "score": 0.03, "low": low, "high": high})
+    first, second = own_scores.advice(rows, "NER, 4 bins").split("\n")
+    assert against in first
+    assert second.startswith("- NER, 4 bins: 32 training trials instead of 16 changed") and trials in second
 
 
 def test_permuted_movements_cannot_be_decoded():
