@@ -40,3 +40,9 @@ def simulate_track(
     hz = 0.5 + 20 * np.hstack([at_place, at_heading])
     rates = smooth(rng.poisson(hz * BIN_WIDTH), 2, np.full(n_laps, n_bins))
     return rates, position, heading, np.repeat(np.arange(n_laps), n_bins)
+
+
+def median_errors(position: tuple, heading: tuple) -> tuple[float, float]:
+    """Median absolute errors of pairs (true, decoded): position (cm), heading (degrees, the short way)."""
+    turned = np.abs((heading[1] - heading[0] + 180) % 360 - 180)
+    return float(np.median(np.abs(position[1] - position[0]))), float(np.median(turned))

@@ -29,7 +29,7 @@ def describe_nwb(path: str | Path) -> "pd.DataFrame":
 
     - part: "file", "units" (one row an electrode group), "trials" (one row a column of the table) or "series"
     - name: the group, the column, or the path of the series
-    - size: number of units, of trials, or of samples × columns
+    - size: number of units, of trials, or of samples×columns
     - holds: rates of the units (spikes of the whole file over the time from its first to its last spike), the
       values of a column (counted if they are few), or the unit and rate of a series
 
@@ -93,7 +93,7 @@ def _short(value):
 
 
 def _size(series):
-    return " × ".join(map(str, series.data.shape))
+    return "×".join(map(str, series.data.shape))
 
 
 def _clock(series):

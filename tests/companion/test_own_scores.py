@@ -10,7 +10,7 @@ from toy import make_session
 
 from companion import own_figures, own_folds, own_scores
 from companion.own_folds import Fit
-from companion.simulated_track import simulate_track
+from companion.simulated_track import median_errors, simulate_track
 from nerlib import NER, Session, metrics
 
 matplotlib.use("Agg")
@@ -247,5 +247,8 @@ def test_the_track_holds_position_and_heading():
     angle, train = np.deg2rad(heading), lap < 32
     y = np.column_stack([position, np.cos(angle), np.sin(angle)])
     assert LinearRegression().fit(rates[train], y[train]).score(rates[~train], y[~train]) > 0.8
+    true, decoded = np.array([1.0, 2, 3]), np.array([2.0, 2, 6])
+    around = np.array([350.0, 10, 90]), np.array([10.0, 350, 95])
+    assert median_errors((true, decoded), around) == (1.0, 20.0)
     for again, first in zip(simulate_track(3), (rates, position, heading, lap), strict=True):
         np.testing.assert_array_equal(again, first)
