@@ -68,7 +68,8 @@ def viewpoint(embedding, session):
     return start / np.linalg.norm(start)
 
 
-def _column_names(velocity):
+def column_names(velocity: np.ndarray) -> list[str]:
+    """Names of the columns of a velocity (T, k): x, y, z, 4, 5, …"""
     return list("xyz"[: velocity.shape[1]]) + [str(k + 1) for k in range(3, velocity.shape[1])]
 
 
@@ -237,7 +238,7 @@ def decoded_against_true(velocities: dict, session: Session) -> Figure:
         axes.axline((0, 0), slope=1, color=TRUE, linewidth=0.8)
         axes.set(title=title, xlabel="true velocity (mm/s)", xlim=(-reach, reach), ylim=(-reach, reach))
     grid[0, 0].set_ylabel("decoded velocity (mm/s)")
-    grid[0, 0].legend(_column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
+    grid[0, 0].legend(column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
     sns.despine(figure)
     return watermark_simulated(figure, [session])
 
@@ -254,7 +255,7 @@ def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Fig
     shown = session.select(slice(0, n_trials))
     read, true = velocity[: len(shown.velocity)], shown.velocity
     gaps, seconds = shown.trial_starts[1:], np.arange(len(true)) * session.bin_width
-    quantities, columns = ("velocity (mm/s)", "position (mm)"), _column_names(true)
+    quantities, columns = ("velocity (mm/s)", "position (mm)"), column_names(true)
     names = [f"{column} {quantity}" for quantity in quantities for column in columns]
     true, read = (np.column_stack([v, metrics.position(v, shown)]) for v in (true, read))
     size = (WIDTH, 1.4 * len(names))

@@ -125,3 +125,33 @@ def maze_content():
     velocity, times = rng.normal(0, 100, (13000, 2)), np.arange(13000) / 1000
     more = {"conversion": 0.001, "unit": "m/s", "groups": ["PMd", "PMd", "M1"], "maze": True}
     return {"spikes": spikes, "trials": trials, "velocity": velocity, "times": times, **more}
+
+
+def random_target_content():
+    """Twenty trials of 2 s to random targets: no directions, velocity in 3-D, columns with other names.
+
+    Unit 1 is silent, unit 3 is unit 2 again, unit 5 is unit 4 with a few spikes more. Trials 3 and 8 are
+    without movement, trial 5 failed, trial 7 has no onset.
+    """
+    rng = np.random.default_rng(6)
+    start = 1.0 + 2.5 * np.arange(20)
+    times = np.arange(5300) / 100
+    velocity = np.zeros((5300, 3))
+    for trial in set(range(20)) - {3, 8}:
+        inside = (times >= start[trial] + 0.6) & (times < start[trial] + 1.4)
+        velocity[inside] = np.outer(np.sin(np.linspace(0, np.pi, inside.sum())), rng.normal(0, 20, 3))
+    onset = start + 0.6
+    onset[7] = np.nan
+    trials = {
+        "start_time": start,
+        "stop_time": start + 2.0,
+        "onset": onset,
+        "outcome": ["miss" if trial == 5 else "hit" for trial in range(20)],
+    }
+    tuning = rng.normal(size=(3, 8)) / 20
+    rates = np.maximum(8 * (1 + velocity @ tuning), 0.5)
+    spikes = [times[rng.random(5300) < rate / 100] + 0.001 for rate in rates.T]
+    spikes[1], spikes[3] = np.empty(0), spikes[2]
+    spikes[5] = np.sort(np.r_[spikes[4], rng.uniform(0, 53, 5)])
+    groups = ["M1"] * 7 + ["PMd"]
+    return {"spikes": spikes, "trials": trials, "velocity": velocity, "groups": groups}

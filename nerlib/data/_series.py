@@ -1,6 +1,6 @@
 """Time series of an NWB file: spike counts and velocity, by their path in the file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,14 +25,20 @@ def read_counts(nwb, where: str, bin_width: float) -> tuple[list[np.ndarray], Ca
 
 
 def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel"."""
+    """Times (n,) in s and velocity (n, k) in mm/s of a series, e.g. "behavior/Velocity/cursor_vel".
+
+    ``unit`` None is that of the series; a length ("m", "cm", "mm") says that it holds positions, to be
+    differentiated.
+    """
     node = _series(nwb, where)
-    unit = unit or node.unit
-    length, _, per = unit.replace(" ", "").partition("/")
-    if length not in MM_PER or per not in ("s", "sec", "second", "seconds"):
-        raise DataError(f"{where} is in {unit!r}; pass velocity_unit as m/s, cm/s or mm/s")
-    values = np.asarray(node.data[:], float).reshape(len(node.data), -1)
-    return _times(node), (values * node.conversion + node.offset) * MM_PER[length]
+    length, _, per = (unit or node.unit).replace(" ", "").partition("/")
+    positions = unit is not None and not per
+    if length not in MM_PER or not (positions or per in ("s", "sec", "second", "seconds")):
+        units = "m/s, cm/s or mm/s, or as m, cm or mm to differentiate positions"
+        raise DataError(f"{where} is in {unit or node.unit!r}; pass velocity_unit as {units}")
+    values, times = np.asarray(node.data[:], float).reshape(len(node.data), -1), _times(node)
+    values = (values * node.conversion + node.offset) * MM_PER[length]
+    return times, np.gradient(values, times, axis=0) if positions else values
 
 
 def _times(series):
@@ -42,15 +48,49 @@ def _times(series):
     return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
 
 
+def all_series(nwb) -> Iterator[tuple[str, object]]:
+    """The path and the series of each time series of one column or more, as `read_velocity` takes it."""
+
+    def walk(path, node):
+        if _is_series(node):
+            yield path, node
+        elif not hasattr(node, "timestamps"):
+            for name, child in _children(node).items():
+                yield from walk(f"{path}/{name}", child)
+
+    for name, node in _children(nwb).items():
+        yield from walk(name, node)
+
+
+def _children(node):
+    """The named parts of a container, or of the file."""
+    if hasattr(node, "acquisition"):
+        return {**node.processing, "acquisition": node.acquisition}
+    return dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
+
+
+def _is_series(node):
+    return hasattr(node, "conversion") and len(getattr(node.data, "shape", ())) in (1, 2)
+
+
 def _series(nwb, where):
     """The time series at a path from the processing module (or "acquisition") down."""
-    node, there = None, {**nwb.processing, "acquisition": nwb.acquisition}
+    node, place, there = None, "the file", _children(nwb)
     for part in where.split("/"):
         if part not in there:
-            place = "the file" if node is None else node.name
-            raise DataError(f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}")
+            lacks = f"no {part!r} (of {where!r}) in {place}; it has {', '.join(there) or 'nothing'}"
+            raise DataError(f"{lacks}. {_series_in(nwb)}")
         node = there[part]
-        there = dict(node) if isinstance(node, dict) else {child.name: child for child in node.children}
-    if not hasattr(node, "conversion") or len(node.data.shape) not in (1, 2):
-        raise DataError(f"{where} must be a time series of one column or more, got {node}")
+        place, there = getattr(node, "name", part), _children(node)
+    if not _is_series(node):
+        found = f"{where} must be a time series of one column or more, got {type(node).__name__}"
+        raise DataError(f"{found}. {_series_in(nwb)}")
     return node
+
+
+def _series_in(nwb):
+    """The time series of a file in words, for an error."""
+    named = [f"{path} ({series.unit})" for path, series in all_series(nwb)]
+    if not named:
+        return "The file has no time series, so no movement; read_nwb_rates reads rates alone"
+    return f"Time series in the file: {', '.join(named)}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerlib.data import DataError
+from nerlib.data import DataError, TrialsLeftOut
 from nerlib.data._series import read_counts, read_velocity
 from nerlib.data.preprocess import EDGE, bin_means, check_smoothing, whole_degrees, window_rates
 from nerlib.session import Session
@@ -57,7 +57,8 @@ def read_nwb(
         None takes all units
     velocity : str, path of the velocity series, from the processing module (or "acquisition") down; it may
         have any number of columns
-    velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads the unit from the series
+    velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads the unit from the series; "m", "cm" or "mm" if
+        it holds positions, whose time derivative is then taken
     align : str, column of the trials table with the time (s) of an event, such as the go cue
     before : float, seconds before the event at which the session's trials start
     direction : str or None, column of the target direction; None for a task without targets
@@ -76,13 +77,14 @@ def read_nwb(
     Returns
     -------
     Session, velocity in mm/s (the mean of the samples in a bin), direction in whole degrees; trial ids are
-    row numbers of the trials table. A warning counts the trials left out for another reason than ``keep``:
-    too short, without event, direction or velocity, or outside a unit's ``obs_intervals``.
+    row numbers of the trials table. A warning (`TrialsLeftOut`) counts the trials left out for another reason
+    than ``keep``: too short, without event, direction or velocity, or outside a unit's ``obs_intervals``.
 
     Raises
     ------
     ImportError, FileNotFoundError : pynwb is not installed; no such file
-    DataError : no NWB file, or truncated; a series, column or area is missing; fewer than two usable trials
+    DataError : no NWB file, or truncated; fewer than two usable trials; a series, column or area is missing
+        (the message lists what the file has, as `describe_nwb` does)
 
     Source: preprocessing in section 3.1 and the appendix of the NER paper.
     """
@@ -167,11 +169,11 @@ def open_nwb(path: str | Path) -> Iterator:
             raise DataError(f"{Path(path).name}: {error}") from None
 
 
-def _column(table, what, name):
+def _column(table, what, name, hint=""):
     if table is None:
         raise DataError(f"the file has no {what} table")
     if name not in table.colnames:
-        raise DataError(f"the {what} table has no column {name!r}; it has {', '.join(table.colnames)}")
+        raise DataError(f"the {what} table has no column {name!r}; it has {', '.join(table.colnames)}{hint}")
     return table[name]
 
 
@@ -181,11 +183,20 @@ def trial_column(nwb, name: str) -> np.ndarray | list:
     return values if isinstance(values, list) else np.asarray(values)
 
 
+def _numbers(nwb, name):
+    """A column of the trials table with one number a trial."""
+    values = trial_column(nwb, name)
+    if isinstance(values, list) or values.ndim != 1 or values.dtype.kind not in "biuf":
+        shown = values[0] if len(values) else "nothing"
+        raise DataError(f"column {name!r} of the trials table must hold one number a trial, got {shown!r}")
+    return values.astype(float)
+
+
 def trials_where(nwb, keep: dict) -> np.ndarray:
     """Bool (n_trials,): where every column of ``keep`` has the value, or one of the values, given for it."""
     chosen = np.ones(len(_column(nwb.trials, "trials", "start_time")), bool)
     for name, wanted in keep.items():
-        values = trial_column(nwb, name)
+        values = _column(nwb.trials, "trials", name, " (keep={} keeps all trials)")[:]
         match = np.isin(values, np.atleast_1d(wanted))
         if not match.any():
             raise DataError(f"no trial has {name} = {wanted}; there are {np.unique(values).tolist()}")
@@ -195,7 +206,7 @@ def trials_where(nwb, keep: dict) -> np.ndarray:
 
 def _trial_windows(nwb, observed, align, before, n_bins, bin_width):
     """Each trial's window start, start and stop; and the reasons why windows do not fit."""
-    start, stop, event = (trial_column(nwb, column) for column in ("start_time", "stop_time", align))
+    start, stop, event = (_numbers(nwb, column) for column in ("start_time", "stop_time", align))
     first, last = event - before, event - before + n_bins * bin_width
     problems = {
         f"without {align}": np.isnan(first),
@@ -209,21 +220,23 @@ def _select_trials(file, problems, least=2):
     """Rows of the trials without any of the problems (name -> mask); warns of those left out unasked."""
     masks = np.array(list(problems.values()))
     reason = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)  # a trial counts under its first problem
-    counts = [f"{(reason == i).sum()} {name}" for i, name in enumerate(problems) if (reason == i).any()]
-    kept, listed = np.flatnonzero(reason == -1), ", ".join(counts)
+    counts = {name: int((reason == i).sum()) for i, name in enumerate(problems) if (reason == i).any()}
+    kept = np.flatnonzero(reason == -1)
     if len(kept) < least:
+        listed = ", ".join(f"{count} {name}" for name, count in counts.items())
         raise DataError(f"{len(kept)} of {len(reason)} trials usable, need {least}; left out: {listed}")
-    unasked = [count for count in counts if " not selected by " not in count]
+    unasked = {name: count for name, count in counts.items() if not name.startswith("not selected by ")}
     if unasked:
-        warnings.warn(f"{file}: left out trials: {', '.join(unasked)}", stacklevel=3)
+        warnings.warn(TrialsLeftOut(file, unasked), stacklevel=3)
     return kept
 
 
 def _directions(nwb, column, unit, active_target):
     """Target direction of each trial in whole degrees; NaN where it has none."""
-    values = trial_column(nwb, column)
     if unit != "position":
+        values = _numbers(nwb, column)
         return whole_degrees(np.degrees(values) if unit == "radians" else values)
+    values = trial_column(nwb, column)
     places = [np.atleast_2d(np.asarray(place, float)) for place in values]
     if any(place.shape[1] != 2 for place in places):
         raise DataError(f"{column} must hold target positions (x, y), got {np.shape(values[0])} numbers")
@@ -241,10 +254,12 @@ def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], Callable
 
     The function is true where each unit has an obs_interval around the window, or the file has none.
     """
+    if nwb.units is not None and "spike_times" not in nwb.units.colnames:
+        raise DataError("the units table has no spike_times; counts= takes the path of a series of counts")
     spikes = _column(nwb.units, "units", "spike_times")
     chosen = list(range(len(nwb.units)))
     if area is not None:
-        labels = _unit_labels(nwb.units)
+        labels = unit_labels(nwb.units)
         word = rf"(?<![A-Za-z0-9]){re.escape(area)}(?![A-Za-z0-9])"
         chosen = [unit for unit, label in enumerate(labels) if re.search(word, label, re.IGNORECASE)]
         if not chosen:
@@ -266,10 +281,12 @@ def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], Callable
     return [np.asarray(spikes[unit]) for unit in chosen], observed
 
 
-def _unit_labels(units):
+def unit_labels(units) -> list[str]:
     """Electrode group and location of each unit, as text: its first electrode's; empty if it has none."""
-    if "electrodes" not in units.colnames:
-        groups = _column(units, "units", "electrode_group")
-        return [f"{group.name} {group.location}" for group in groups[:]]
-    tables = [units["electrodes"][unit].filter(["group_name", "location"]) for unit in range(len(units))]
-    return [" ".join(dict.fromkeys(map(str, table.iloc[0]))) if len(table) else "" for table in tables]
+    if "electrodes" in units.colnames:
+        tables = [units["electrodes"][unit].filter(["group_name", "location"]) for unit in range(len(units))]
+        return [" ".join(dict.fromkeys(map(str, table.iloc[0]))) if len(table) else "" for table in tables]
+    if "electrode_group" not in units.colnames:
+        columns = ", ".join(units.colnames)
+        raise DataError(f"units have no electrodes, so no area; area=None takes all (columns: {columns})")
+    return [f"{group.name} {group.location}" for group in units["electrode_group"][:]]

@@ -22,3 +22,8 @@ def write_nwb(tmp_path):
 @pytest.fixture
 def maze():
     return nwb_files.maze_content()
+
+
+@pytest.fixture
+def random_targets():
+    return nwb_files.random_target_content()

@@ -20,3 +20,8 @@ def content():
 @pytest.fixture
 def maze():
     return nwb_files.maze_content()
+
+
+@pytest.fixture
+def random_targets():
+    return nwb_files.random_target_content()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from nwb_files import loop_smooth
 
-from nerlib.data import MAZE_SCHEMA, DataError, read_nwb, read_nwb_rates
+from nerlib.data import MAZE_SCHEMA, DataError, TrialsLeftOut, read_nwb, read_nwb_rates
 from nerlib.data.nwb import open_nwb, read_units
 
 WINDOW = {key: MAZE_SCHEMA[key] for key in ("align", "before", "bin_width", "n_bins", "smooth_sd")}
@@ -150,11 +150,17 @@ def test_without_pynwb_one_line_says_what_to_install(tmp_path, monkeypatch):
             "trials table has no column 'move_time'; it has start_time, .*target_dir, result",
         ),
         ({"direction": "angle"}, "no column 'angle'"),
-        ({"keep": {"outcome": 1}}, "no column 'outcome'"),
+        ({"keep": {"outcome": 1}}, r"no column 'outcome'; it has .*, result \(keep=\{\} keeps all trials\)"),
         ({"keep": {"result": "W"}}, r"no trial has result = W; there are \['A', 'R'\]"),
         ({"velocity": "kinematics/Velocity"}, "no 'kinematics' .* in the file; it has behavior, acquisition"),
         ({"velocity": "behavior/Velocity/hand_vel"}, "no 'hand_vel' .* in Velocity; it has cursor_vel"),
         ({"velocity": "behavior/Velocity"}, "must be a time series of one column or more"),
+        (
+            {"velocity": "behavior/Velocity"},
+            r"got BehavioralTimeSeries. Time series in the file: behavior/Velocity/cursor_vel \(cm/s\)",
+        ),
+        ({"align": "result"}, "column 'result' of the trials table must hold one number a trial, got .*'R'"),
+        ({"direction": "result"}, "column 'result' of the trials table must hold one number a trial"),
         ({"velocity_unit": "furlong/s"}, "is in 'furlong/s'; pass velocity_unit as m/s, cm/s or mm/s"),
         (
             {"direction_unit": "turns"},
@@ -223,7 +229,10 @@ def test_a_series_too_slow_for_the_bins(write_nwb, content):
 
 
 def test_a_file_without_behaviour(write_nwb, content):
-    with pytest.raises(DataError, match="hand.nwb: no 'behavior' .* in the file; it has acquisition"):
+    expected = (
+        "hand.nwb: no 'behavior' .* in the file; it has acquisition. The file has no time series, .*_rates"
+    )
+    with pytest.raises(DataError, match=expected):
         read_nwb(write_nwb(**{**content, "velocity": None}), "M1")
 
 
@@ -234,6 +243,44 @@ def test_areas_are_words_not_letters(write_nwb, content):
         assert [len(times) for times in spikes] == [400, 300]
         assert len(read_units(nwb)[0]) == 4
         assert observed(np.zeros(3), np.ones(3)).all()
+
+
+RANDOM_TARGETS = {"align": "onset", "direction": None, "keep": {"outcome": "hit"}}
+
+
+def test_random_targets_in_three_dimensions(write_nwb, random_targets):
+    with pytest.warns(TrialsLeftOut, match="left out trials: 1 without onset$") as caught:
+        session = read_nwb(write_nwb(**random_targets), "M1", **RANDOM_TARGETS)
+    assert caught[0].message.counts == {"without onset": 1}
+    assert session.n_trials == 18 and not {5, 7} & set(session.trial)
+    assert session.direction is None and session.labels.shape == (720, 3) and session.periods == (None,) * 3
+
+
+def test_positions_are_differentiated_when_asked_to(write_nwb, random_targets):
+    """Accelerations of 5, 10 and 15 mm/s²; the mean velocity of a bin is that of its middle sample."""
+    clock = np.arange(5300) / 100
+    random_targets["velocity"] = np.outer(clock**2, [2.5, 5.0, 7.5])
+    path = write_nwb(**random_targets, unit="mm")
+    with pytest.raises(DataError, match="is in 'mm'; pass velocity_unit .* or mm to differentiate positions"):
+        read_nwb(path, **RANDOM_TARGETS)
+    with pytest.warns(TrialsLeftOut):
+        session = read_nwb(path, velocity_unit="mm", **RANDOM_TARGETS)
+    middle = random_targets["trials"]["onset"][0] + 0.03 * np.arange(40) + 0.01  # of samples 10 ms apart
+    np.testing.assert_allclose(session.velocity[:40], np.outer(middle, [5, 10, 15]), rtol=1e-6)
+
+
+def test_units_without_electrodes_are_in_no_area(write_nwb, content, monkeypatch):
+    with open_nwb(write_nwb(**content)) as nwb:
+        monkeypatch.setattr(type(nwb.units), "colnames", ("spike_times", "quality"))
+        with pytest.raises(
+            DataError, match=r"no electrodes, so no area; area=None takes all \(columns: spike_"
+        ):
+            read_units(nwb, "M1")
+        monkeypatch.setattr(type(nwb.units), "colnames", ("quality",))
+        with pytest.raises(
+            DataError, match="units table has no spike_times; counts= takes the path of a series"
+        ):
+            read_units(nwb)
 
 
 def test_a_file_without_trials_or_units(tmp_path):

@@ -1,0 +1,105 @@
+"""What an NWB file holds, before anything is read from it."""
+
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nerlib.data import DataError
+from nerlib.data._series import all_series
+from nerlib.data.nwb import open_nwb, trial_column, unit_labels
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_FEW = 12  # values of a trial column that are counted one by one
+
+
+def describe_nwb(path: str | Path) -> "pd.DataFrame":
+    """A small table of what an NWB file holds: the names that `read_nwb` takes, and what is behind them.
+
+    Parameters
+    ----------
+    path : path of the NWB file
+
+    Returns
+    -------
+    DataFrame with the text columns
+
+    - part: "file", "units" (one row an electrode group), "trials" (one row a column of the table) or "series"
+    - name: the group, the column, or the path of the series
+    - size: number of units, of trials, or of samples×columns
+    - holds: rates of the units (spikes of the whole file over the time from its first to its last spike), the
+      values of a column (counted if they are few), or the unit and rate of a series
+
+    Raises
+    ------
+    ImportError, FileNotFoundError, DataError : as in `read_nwb`
+    """
+    import pandas as pd
+
+    with open_nwb(path) as nwb:
+        subject = getattr(nwb.subject, "subject_id", None) or "no subject"
+        about = f"{subject}, {nwb.session_start_time:%Y-%m-%d}: {shorten(nwb.session_description, 100)}"
+        rows = [("file", nwb.session_id or Path(path).stem, "", about)]
+        rows += [("units", *row) for row in _units(nwb.units)]
+        columns = [] if nwb.trials is None else nwb.trials.colnames
+        rows += [("trials", name, str(len(nwb.trials)), _values(trial_column(nwb, name))) for name in columns]
+        rows += [("series", path, _size(series), _clock(series)) for path, series in all_series(nwb)]
+    return pd.DataFrame(rows, columns=["part", "name", "size", "holds"])
+
+
+def _units(units):
+    """Name, size and rates of each electrode group."""
+    if units is None:
+        return
+    try:
+        labels = np.array(unit_labels(units))
+    except DataError:
+        labels = np.array(["(no electrodes)"] * len(units))
+    counts = None
+    if "spike_times" in units.colnames:
+        spikes = [np.asarray(units["spike_times"][unit]) for unit in range(len(units))]
+        counts = np.array([len(times) for times in spikes])
+        every = np.concatenate([*spikes, [0.0]][: len(spikes) or 1])
+        seconds = max(np.ptp(every), 1e-9) if len(every) else 1.0
+    for label in dict.fromkeys(labels.tolist()):
+        own, told = labels == label, "no spike times"
+        if counts is not None:
+            low, middle, high = np.quantile(counts[own] / seconds, [0, 0.5, 1])
+            told = f"median {middle:.3g} spikes/s, {low:.2g} to {high:.3g}"
+            told += f"; {(counts[own] == 0).sum()} silent" * bool((counts[own] == 0).any())
+        yield label or "(no electrode)", str(own.sum()), told
+
+
+def _values(values):
+    """The values of a column of the trials table in words."""
+    if isinstance(values, list) or values.ndim > 1:
+        shape = "of different lengths" if isinstance(values, list) else f"of shape {values.shape[1:]}"
+        return f"arrays {shape}"
+    missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+    present, counts = np.unique(values[~missing], return_counts=True)
+    told = f"; {missing.sum()} missing" * bool(missing.any())
+    if not len(present):
+        return "nothing" + told
+    if len(present) <= _FEW:
+        return ", ".join(f"{_short(v)} ({n})" for v, n in zip(present, counts, strict=True)) + told
+    return f"{_short(present[0])} to {_short(present[-1])}, {len(present)} values" + told
+
+
+def _short(value):
+    return f"{value:.4g}" if isinstance(value, np.floating) else str(value)
+
+
+def _size(series):
+    return "×".join(map(str, series.data.shape))
+
+
+def _clock(series):
+    """Unit and sampling rate of a series."""
+    rate = series.rate
+    if rate is None and len(series.timestamps) > 1:
+        rate = 1 / np.median(np.diff(series.timestamps[:10_000]))
+    scaled = "" if series.conversion == 1 else f", times {series.conversion:g}"
+    return f"{series.unit}{scaled}" + ("" if rate is None else f", {rate:.4g} Hz")
