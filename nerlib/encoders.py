@@ -6,6 +6,22 @@ from torch import nn
 from torch.nn.functional import normalize
 
 
+class ReadIn(nn.Linear):
+    """A session's own layer in joint training: its neurons to `WIDTH` signals, the same way in each bin.
+
+    Maps a float tensor (B, window × n_neurons) to (B, window × WIDTH). What the history means is for the
+    shared layers to say, so a new session has n_neurons × WIDTH weights to learn, whatever the window.
+    """
+
+    WIDTH = 16
+
+    def __init__(self, n_neurons):
+        super().__init__(n_neurons, self.WIDTH)
+
+    def forward(self, rates):
+        return super().forward(rates.unflatten(1, (-1, self.in_features))).flatten(1)
+
+
 class Encoder(nn.Sequential):
     """Linear(N, 32) GELU Linear(32, 32) GELU Linear(32, 16) GELU Linear(16, d), scaled to unit length.
 
@@ -13,19 +29,34 @@ class Encoder(nn.Sequential):
     ----------
     n_inputs : int, neurons × bins of history
     n_components : int, d
+    before : modules that come first, as the `ReadIn` of a joint fit
 
     Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows.
     """
 
-    def __init__(self, n_inputs, n_components=3):
+    def __init__(self, n_inputs, n_components=3, *before):
         widths = (n_inputs, 32, 32, 16)
         hidden = (
             layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.GELU())
         )
-        super().__init__(*hidden, nn.Linear(widths[-1], n_components))
+        super().__init__(*before, *hidden, nn.Linear(widths[-1], n_components))
 
     def forward(self, rates):
         return normalize(super().forward(rates))
+
+    def n_neurons(self, window):
+        """How many neurons the first layer takes."""
+        return self[0].in_features // (1 if isinstance(self[0], ReadIn) else window)
+
+    def for_session(self, n_neurons, window):
+        """An encoder for other neurons: a first layer of its own, all other layers are these very ones."""
+        own = self[0]
+        first = (
+            ReadIn(n_neurons) if isinstance(own, ReadIn) else nn.Linear(n_neurons * window, own.out_features)
+        )
+        other = Encoder.__new__(Encoder)
+        nn.Sequential.__init__(other, first, *list(self)[1:])
+        return other
 
     def embed_few(self, rates):
         """The same for a float32 array (B, n_inputs) on the CPU, in NumPy, without gradients.
@@ -39,5 +70,5 @@ class Encoder(nn.Sequential):
                 point = 0.5 * point * (1 + erf(point * np.float32(0.5**0.5)))
             else:
                 weight, bias = (layer._parameters[name].detach().numpy() for name in ("weight", "bias"))
-                point = point @ weight.T + bias
+                point = (point.reshape(-1, weight.shape[1]) @ weight.T + bias).reshape(len(rates), -1)
         return point / np.maximum(np.linalg.norm(point, axis=1, keepdims=True), np.float32(1e-12))

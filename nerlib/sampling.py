@@ -6,7 +6,7 @@ from scipy.spatial import cKDTree
 _PREFETCH = 32  # batches drawn at once: one query of the tree serves them all
 
 
-def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, periods=None, weights=None):
+def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, lengths=None, periods=None, weights=None):
     """Draw references and positives, endlessly (Methods page, *NER*).
 
     A reference is any bin, drawn with replacement. Its positive is the bin whose movement is nearest to
@@ -19,6 +19,8 @@ def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, periods=None,
     batch_size : int, pairs per batch
     rng : numpy.random.Generator
     trial : int array (T,) or None; a time step never crosses trials
+    lengths : ints that sum to T, the bins of each session, or None for one session; see `draw_bins`. A
+        positive may come from any session
     periods, weights : k entries or None, as in `losses.ner_loss`
 
     Yields
@@ -39,10 +41,26 @@ def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, periods=None,
         )
     tree = cKDTree(movement)
     while True:
-        reference = rng.integers(len(movement), size=(_PREFETCH, batch_size))
+        reference = draw_bins(rng, lengths or [len(movement)], (_PREFETCH, batch_size))
         moved = step[rng.integers(len(step), size=reference.shape)]
         target = movement[reference] + movement[moved + 1] - movement[moved]
         yield from zip(reference, tree.query(target)[1], strict=True)
+
+
+def draw_bins(rng, lengths, size) -> np.ndarray:
+    """Bins drawn with replacement: a session first, each as likely as any other, then one of its bins.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    lengths : ints, the bins of each session; sessions lie one after the other
+    size : int or tuple, the shape of the result
+    """
+    if len(lengths) == 1:
+        return rng.integers(lengths[0], size=size)
+    lengths, session = np.asarray(lengths), rng.integers(len(lengths), size=size)
+    start = np.cumsum(lengths) - lengths
+    return start[session] + (rng.random(size) * lengths[session]).astype(np.int64)
 
 
 def _movement(labels, periods, weights):

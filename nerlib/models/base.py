@@ -3,10 +3,7 @@
 Such a method only says how a batch is drawn and what its loss is; see `EncoderMethod._objective`.
 """
 
-import json
 from abc import abstractmethod
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -14,16 +11,15 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from tqdm import trange
 
-from nerlib._files import write_whole
-from nerlib.encoders import Encoder
-from nerlib.models._common import Method, as_tensor, check_numbers, pick_device, seeded, single_thread
-from nerlib.sampling import history
+from nerlib.encoders import Encoder, ReadIn
+from nerlib.models import _saving, joint
+from nerlib.models._common import Method, as_tensor, check_numbers, pick_device, seeded
+from nerlib.models._training import train
+from nerlib.sampling import history, stacked
 
 _BLOCK = 8192  # bins per forward pass of transform: their activations stay in the cache of a core
 _NUMPY_MAX_ROWS = 16  # up to so many bins NumPy embeds faster than torch
@@ -50,10 +46,12 @@ class EncoderMethod(Method):
 
     Attributes
     ----------
-    encoder_ : torch module, fitted
+    encoder_ : torch module, fitted; of several sessions, that of the first
+    encoders_ : list of torch modules, one a session; they share all layers but the first
+    anchors_ : `joint.Anchors`, some of the training bins, to which `add_session` aligns
     loss_curve_ : float array (n_iter_,), the loss of each step
     n_iter_ : int, steps taken
-    n_features_in_ : int, neurons
+    n_features_in_ : int, neurons (of the first session)
     """
 
     _fitted = "encoder_"
@@ -70,7 +68,7 @@ class EncoderMethod(Method):
     verbose: bool = False
 
     @abstractmethod
-    def _objective(self, labels, trial, rng, device):
+    def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         """How a batch is drawn, and its loss.
 
         Parameters
@@ -79,6 +77,8 @@ class EncoderMethod(Method):
         trial : int array (T,) or None
         rng : numpy.random.Generator
         device : torch.device
+        lengths : ints, the bins of each session, which are drawn equally often; None: one session
+        anchors : float32 array (M, n_components) or None, the embedding of the first M bins if it is fixed
 
         Returns
         -------
@@ -88,7 +88,7 @@ class EncoderMethod(Method):
         """
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
-        """Train the network.
+        """Train the network, on one session or on several.
 
         Parameters
         ----------
@@ -96,6 +96,8 @@ class EncoderMethod(Method):
         y : array (T, k) or (T,), labels; those of the paper are velocity x, y (mm/s) and direction (degrees)
         trial : int array (T,) or None, the trial of each bin; neither history nor a time step crosses trials.
             None: one uninterrupted stretch
+        Lists of such arrays, one a session, train jointly: a first layer for each session, all other layers
+        shared, and one loss over bins of all sessions, so that all are embedded in one space
 
         Returns
         -------
@@ -107,87 +109,137 @@ class EncoderMethod(Method):
         TypeError : a parameter of the wrong type
         """
         self._check_parameters()
-        X, labels, trial = self._check_data(X, y, trial)
+        if is_joint := joint.is_list(X):
+            sessions = joint.check_sessions(self, X, y, trial)
+            self.n_features_in_ = sessions[0][0].shape[1]
+            self.__dict__.pop("feature_names_in_", None)
+        else:
+            sessions = [self._check_data(X, y, trial)]
         self.__dict__.pop("encoder_", None)  # a fit that fails leaves no model behind
         device = pick_device(self.device)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
+        labels, trial, lengths = joint.pool(sessions)
         with seeded(int(seeds[1])):
-            encoder = Encoder(X.shape[1] * self.window, self.n_components).to(device)
-            batches, loss, parameters = self._objective(
-                labels, trial, np.random.default_rng(seeds[0]), device
-            )
-        gather = self._gatherer(as_tensor(X).to(device), trial)
-        if self.neuron_dropout:
-            gather = self._with_dropout(
-                gather, X.shape[1], torch.Generator(device).manual_seed(int(seeds[2]))
-            )
-        with single_thread() as cores, _prefetched(batches, cores) as draw:
-            self.loss_curve_ = self._train(encoder, gather, draw, loss, parameters)
+            n_neurons = [rates.shape[1] for rates, *_ in sessions]
+            encoders = [self._make_encoder(n_neurons[0], is_joint)]
+            encoders += [encoders[0].for_session(n, self.window) for n in n_neurons[1:]]
+            encoders = [encoder.to(device) for encoder in encoders]
+            objective = self._objective(labels, trial, np.random.default_rng(seeds[0]), device, lengths)
+        dropout = torch.Generator(device).manual_seed(int(seeds[2]))
+        if not is_joint:
+            gather = self._training_gatherer(sessions[0][0], sessions[0][2], device, dropout)
+            weights, embed = encoders[0].parameters(), lambda bins: encoders[0](gather(bins))
+            self.loss_curve_ = self._train(weights, embed, objective)
+        else:
+            self.loss_curve_ = joint.train_jointly(self, encoders, sessions, objective, dropout)
         self.n_iter_ = len(self.loss_curve_)
-        self.encoder_ = encoder.eval()
+        self.encoders_ = [encoder.eval() for encoder in encoders]
+        self.encoder_ = self.encoders_[0]
+        self.anchors_ = joint.remember(self, sessions, seeds[0])
         return self
 
-    def _train(self, encoder, gather, draw, loss, parameters):
-        weights = list(encoder.parameters())
-        means = [weight.detach().clone() for weight in weights]
-        unaveraged = self.max_iter - round(self.weight_averaging * self.max_iter)
-        optimizer = torch.optim.Adam([*weights, *parameters], lr=self.learning_rate, fused=True)
-        # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
-        curve = torch.empty(self.max_iter, device=weights[0].device)
-        coming = draw()
-        for step in trange(self.max_iter, desc=type(self).__name__, disable=not self.verbose):
-            bins, target = coming()
-            optimizer.zero_grad()
-            step_loss = loss(encoder(gather(bins)), target)
-            coming = draw()  # on a second core, while this one is busy with the network
-            step_loss.backward()
-            optimizer.step()
-            curve[step] = step_loss.detach()
-            if step >= unaveraged:
-                for mean, weight in zip(means, weights, strict=True):
-                    mean.lerp_(weight.detach(), 1 / (step - unaveraged + 1))
-        losses = curve.cpu().numpy().astype(np.float64)
+    def _make_encoder(self, n_neurons, is_joint):
+        """The network of one session, or of the first of several, which has a `ReadIn`."""
+        if not is_joint:
+            return Encoder(n_neurons * self.window, self.n_components)
+        return Encoder(ReadIn.WIDTH * self.window, self.n_components, ReadIn(n_neurons))
+
+    def add_session(self, X: Any, y: Any, trial: Any = None, *, max_iter: int | None = None) -> int:
+        """Calibrate a new session: fit a first layer for its neurons, and leave all other layers as they are.
+
+        Batches hold as many bins of the new session as of `anchors_`, so that the loss aligns the new session
+        with those of the fit; one decoder serves them all.
+
+        Parameters
+        ----------
+        X, y, trial : rates (T, N), labels (T, k) and trial ids (T,) or None of the new session, as in `fit`
+        max_iter : int or None, training steps; None: as many as the fit took
+
+        Returns
+        -------
+        int, the number of the new session, for `transform`
+
+        Raises
+        ------
+        ValueError : NaN, lengths or label columns that disagree with those of the fit, training that diverged
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "anchors_"):
+            raise ValueError(
+                "the model comes from a file of an earlier version, without anchors; fit it again"
+            )
+        rates, labels, trial = joint.check_session(self, X, y, trial, "the new session")
+        if labels.shape[1] != self.anchors_.labels.shape[1]:
+            expected = f"the model was fitted with {self.anchors_.labels.shape[1]} label columns"
+            raise ValueError(f"{expected}; the new session has {labels.shape[1]}")
+        return joint.calibrate(self, rates, labels, trial, max_iter)
+
+    def _train(self, weights, embed, objective, max_iter=None):
+        """Fit weights; ``embed`` maps bins (B,) to points (B, d). Returns the loss of each step."""
+        steps = trange(max_iter or self.max_iter, desc=type(self).__name__, disable=not self.verbose)
+        rate, averaging = self.learning_rate, self.weight_averaging
+        losses = train(list(weights), embed, objective, steps, learning_rate=rate, weight_averaging=averaging)
         if not np.isfinite(losses).all():
             raise self._diverged(f"step {int(np.argmin(np.isfinite(losses)))}")
-        if unaveraged < self.max_iter:
-            for mean, weight in zip(means, weights, strict=True):
-                weight.data = mean
         return losses
 
-    def transform(self, X: Any, trial: Any = None) -> np.ndarray:
+    def transform(self, X: Any, trial: Any = None, session: int | None = None) -> Any:
         """Embed rates.
 
         Parameters
         ----------
-        X : array (T, N), rates (spikes/bin)
-        trial : int array (T,) or None, the trial of each bin; matters when ``window`` > 1
+        X : array (T, N), rates (spikes/bin); or a list of them, one per session, in their order
+        trial : int array (T,) or None, the trial of each bin; matters when ``window`` > 1. With a list of
+            sessions: a list, or None
+        session : int or None, the number of the session whose neurons these are; needed for a model of
+            several sessions
 
         Returns
         -------
-        float32 array (T, n_components), rows of unit length
+        float32 array (T, n_components), rows of unit length; or a list of them
+
+        Raises
+        ------
+        ValueError : NaN, another number of neurons, a session that the model does not know
         """
         check_is_fitted(self)
-        X = self._check_rates(X)
+        if joint.is_list(X):
+            trial = [None] * len(X) if trial is None else trial
+            return [self.transform(*one, session=i) for i, one in enumerate(zip(X, trial, strict=True))]
+        encoder = self.encoders_[session := self._check_session(session)]
+        X = self._check_rates(X, session)
         trial = self._check_trial(trial, len(X))
-        device = next(self.encoder_.parameters()).device
+        device = encoder[0].weight.device
+        if len(X) <= _NUMPY_MAX_ROWS and device.type == "cpu":
+            return encoder.embed_few(stacked(np.asarray(X, np.float32), trial, self.window))
         blocks = [slice(start, start + _BLOCK) for start in range(0, len(X), _BLOCK)]
         if self.window == 1:
             inputs = (as_tensor(X[block]) for block in blocks)
         else:
             gather, bins = self._gatherer(as_tensor(X), trial), np.arange(len(X))
             inputs = (gather(bins[block]) for block in blocks)
-        if len(X) <= _NUMPY_MAX_ROWS and device.type == "cpu":
-            return np.concatenate([self.encoder_.embed_few(rates.numpy()) for rates in inputs])
         with torch.inference_mode():
-            return np.concatenate([self.encoder_(rates.to(device)).cpu().numpy() for rates in inputs])
+            return np.concatenate([encoder(rates.to(device)).cpu().numpy() for rates in inputs])
 
-    def _check_rates(self, X):
+    def _check_session(self, session):
+        known = len(self.encoders_)
+        if session is None and known == 1:
+            return 0
+        if not isinstance(session, Integral) or not 0 <= session < known:
+            raise ValueError(
+                f"session is {session!r}, but the model has {known} session{'s' * (known > 1)}; "
+                f"say whose neurons these are, 0 to {known - 1}"
+            )
+        return int(session)
+
+    def _check_rates(self, X, session=0):
         """What scikit-learn refuses is refused; but its check takes as long as embedding one bin."""
         plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
-        if plain and X.shape[1] == self.n_features_in_ and len(X) and not hasattr(self, "feature_names_in_"):
+        n_neurons = self.encoders_[session].n_neurons(self.window)
+        if plain and X.shape[1] == n_neurons and len(X) and not hasattr(self, "feature_names_in_"):
             if np.isfinite(X.sum()):
                 return X
-        return super()._check_rates(X)
+        return super()._check_rates(X) if session == 0 else joint.check_rates(X, n_neurons, session)
 
     def _gatherer(self, rates, trial):
         """Callable: bins (B,) -> network inputs (B, window × N)."""
@@ -199,34 +251,25 @@ class EncoderMethod(Method):
 
         return gather
 
-    def _with_dropout(self, gather, n_neurons, generator):
-        """`_gatherer`'s callable, with neurons hidden at random."""
-        kept = 1 - self.neuron_dropout
+    def _training_gatherer(self, rates, trial, device, generator):
+        """`_gatherer`'s callable; with neurons hidden at random, if so wished."""
+        gather, n_neurons, kept = (
+            self._gatherer(as_tensor(rates).to(device), trial),
+            rates.shape[1],
+            1 - self.neuron_dropout,
+        )
 
         def hide(bins):
             inputs = gather(bins).view(len(bins), self.window, n_neurons)
             mask = torch.rand((len(bins), 1, n_neurons), generator=generator, device=inputs.device) < kept
             return (inputs * mask / kept).view(len(bins), -1)
 
-        return hide
+        return hide if self.neuron_dropout else gather
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one safetensors file, atomically; parameters are stored as JSON."""
         check_is_fitted(self)
-        tensors = {f"encoder.{k}": v.cpu().contiguous() for k, v in self.encoder_.state_dict().items()}
-        tensors["loss_curve"] = torch.from_numpy(self.loss_curve_)
-        parameters = self.get_params()
-        if not isinstance(self.random_state, Integral):
-            parameters["random_state"] = None  # a generator's state is no parameter of the fitted model
-        header = {
-            "class": type(self).__name__,
-            "n_features_in": self.n_features_in_,
-            "parameters": parameters,
-        }
-        if hasattr(self, "feature_names_in_"):
-            header["feature_names_in"] = self.feature_names_in_
-        with write_whole(path) as partial:
-            save_file(tensors, partial, {"nerlib": json.dumps(header, default=lambda value: value.tolist())})
+        _saving.save(self, path)
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
@@ -237,26 +280,7 @@ class EncoderMethod(Method):
         FileNotFoundError : no such file
         ValueError : not a file that `save` wrote, or of another class
         """
-        try:
-            with safe_open(path, "pt") as file:
-                header = json.loads((file.metadata() or {}).get("nerlib", "null"))
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not a complete safetensors file ({error}); save it again") from None
-        if header is None or header["class"] != cls.__name__:
-            found = "no model of nerlib" if header is None else f"a {header['class']}"
-            raise ValueError(f"{path} holds {found}; expected a {cls.__name__}")
-        given: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in header["parameters"].items()}
-        model = cls(**given | {"device": device})
-        model.n_features_in_ = header["n_features_in"]
-        if "feature_names_in" in header:
-            model.feature_names_in_ = np.array(header["feature_names_in"], dtype=object)
-        model.loss_curve_ = tensors.pop("loss_curve").numpy()
-        model.n_iter_ = len(model.loss_curve_)
-        encoder = Encoder(model.n_features_in_ * model.window, model.n_components)
-        encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in tensors.items()})
-        model.encoder_ = encoder.to(pick_device(device)).eval()
-        return model
+        return _saving.load(cls, path, device)
 
     def _check_parameters(self):
         check_numbers(self, Integral, "n_components", "max_iter", "batch_size", "window")
@@ -274,13 +298,3 @@ class EncoderMethod(Method):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
-
-
-@contextmanager
-def _prefetched(batches, cores):
-    """A function that requests the next batch, and returns one that waits for it."""
-    if cores == 1:
-        yield lambda: lambda: next(batches)
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="nerlib-batches") as worker:
-        yield lambda: worker.submit(next, batches).result

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from sklearn.linear_model import LinearRegression
 
 from nerlib.losses import check_per_column
 from nerlib.models._common import regression_targets, select_columns
 from nerlib.models.base import EncoderMethod
+from nerlib.sampling import draw_bins
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -30,20 +32,24 @@ class Bottleneck(EncoderMethod):
     label_columns: tuple | None = None
     periods: tuple | None = None
 
-    def _objective(self, labels, trial, rng, device):
+    def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         periods = check_per_column("periods", self.periods, labels.shape[1], None)
         if self.label_columns is not None:
             labels = select_columns(labels, self.label_columns)
             periods = [periods[column] for column in np.atleast_1d(self.label_columns)]
         targets = torch.as_tensor(regression_targets(labels, periods), dtype=torch.float32, device=device)
         head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
+        if anchors is not None:  # the embedding of the first bins stays as it is, and so does what reads it
+            known = LinearRegression().fit(anchors, targets[: len(anchors)].cpu())
+            weights = {"weight": torch.from_numpy(known.coef_), "bias": torch.from_numpy(known.intercept_)}
+            head.load_state_dict(weights)
 
         def batches():
             while True:
-                bins = rng.integers(len(labels), size=self.batch_size)
+                bins = draw_bins(rng, lengths or [len(labels)], self.batch_size)
                 yield bins, targets[torch.as_tensor(bins, device=device)]
 
         def loss(embedding, target):
             return torch.nn.functional.mse_loss(head(embedding), target)
 
-        return batches(), loss, list(head.parameters())
+        return batches(), loss, list(head.parameters()) if anchors is None else []

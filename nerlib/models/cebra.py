@@ -8,7 +8,7 @@ import numpy as np
 from nerlib.losses import infonce_of_units
 from nerlib.models._common import check_numbers, select_columns
 from nerlib.models.base import EncoderMethod
-from nerlib.sampling import pairs
+from nerlib.sampling import draw_bins, pairs
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -31,13 +31,13 @@ class CEBRA(EncoderMethod):
     label_columns: tuple | None = None
     temperature: float = 1.0
 
-    def _objective(self, labels, trial, rng, device):
+    def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         labels = select_columns(labels, self.label_columns)
-        drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial)
+        drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial, lengths=lengths)
+        lengths = lengths or [len(labels)]
         negatives = np.random.default_rng(rng.integers(2**63))
         batches = (
-            (np.concatenate([*pair, negatives.integers(len(labels), size=self.batch_size)]), None)
-            for pair in drawn
+            (np.concatenate([*pair, draw_bins(negatives, lengths, self.batch_size)]), None) for pair in drawn
         )
 
         def loss(embedding, _):

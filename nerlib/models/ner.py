@@ -33,12 +33,13 @@ class NER(EncoderMethod):
     periods: tuple | None = None
     weights: tuple | None = None
 
-    def _objective(self, labels, trial, rng, device):
+    def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         n_columns = labels.shape[1]
         periods = check_per_column("periods", self.periods, n_columns, None)
         weights = check_per_column("weights", self.weights, n_columns, 1.0)
         columns = {"periods": periods, "weights": weights}
-        drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial, **columns)
+        sampling = {"batch_size": self.batch_size, "rng": rng, "trial": trial, "lengths": lengths}
+        drawn = pairs(labels, **sampling, **columns)
         targets = torch.as_tensor(labels, dtype=torch.float32, device=device)
         settings = {"temperature": self.temperature, "threads": torch.get_num_threads()}
 

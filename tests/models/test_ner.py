@@ -187,7 +187,7 @@ def test_saving_that_fails_leaves_the_old_file(data, tmp_path, monkeypatch):
     def full(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr("nerlib.models.base.save_file", full)
+    monkeypatch.setattr("nerlib.models._saving.save_file", full)
     with pytest.raises(OSError, match="disk full"):
         model.save(path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1

@@ -1,0 +1,332 @@
+"""A new day with few trials: curves over the number of labelled trials, one sphere for all, a closed loop."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.figure import Figure
+from safetensors.numpy import load_file, save_file
+from sklearn.linear_model import LinearRegression
+
+from companion import intervals
+from nerlib import NER, metrics
+from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
+from nerlib.session import Session
+
+ALL = np.inf  # all trials of the day, in the column "trials"
+GOALS = {8: 0.65, 16: 0.88, 32: 0.94}  # share of the R² with all trials, set before the run
+_RIDGE = {"ridge, 10 bins": {"way": "ridge", "method": "ridge"}}
+_FROZEN = {"way": "frozen", "members": 3}
+PANELS = {  # title -> name of a line -> arguments of `only`
+    "New first layer, three fits averaged": {
+        "NER": _FROZEN,
+        "MSE bottleneck": _FROZEN | {"method": "MSE bottleneck"},
+        **_RIDGE,
+    },
+    "NER, ways to use other days, one fit": {
+        "new first layer": {"way": "frozen"},
+        "new first layer, all recordings": {"way": "frozen", "pool": "all"},
+        "joint training": {"way": "joint"},
+        "the day alone": {"way": "alone"},
+        "alone, rotated": {"way": "rotation"},
+        **_RIDGE,
+    },
+}
+ONE_BIN = {
+    "One bin, new first layer": {
+        name: {"way": "frozen", "method": name, "window": 1}
+        for name in ("NER", "MSE bottleneck", "CEBRA-velocity")
+    }
+    | {"ridge, 1 bin": {"way": "ridge", "method": "ridge", "window": 1}},
+    "One bin, the day alone": {
+        name: {"way": "alone", "method": name, "window": 1}
+        for name in ("NER", "MSE bottleneck", "CEBRA-velocity")
+    }
+    | {"ridge, 1 bin": {"way": "ridge", "method": "ridge", "window": 1}},
+}
+_FITS = {"new first layer, 3 fits": ("frozen", 3), "new first layer": ("frozen", 1)}
+_FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
+TABLE: dict[str, dict] = {  # what is compared with ridge in `lead_table`
+    f"{name}, {words}": {"way": way, "method": name, "members": members}
+    for name in ("NER", "MSE bottleneck", "CEBRA-velocity")
+    for words, (way, members) in _FITS.items()
+}
+TABLE["NER, new first layer, all recordings"] = {"way": "frozen", "pool": "all"}
+TABLE["NER, alone, rotated"] = {"way": "rotation"}
+BEST = TABLE["NER, new first layer, 3 fits"]
+
+
+def curves(records: Sequence[dict]) -> pd.DataFrame:
+    """Test scores by way, method, bins of history, pool, fits and number of trials, draws averaged.
+
+    Parameters
+    ----------
+    records : list of dict, of benchmarks/new_day.py
+
+    Returns
+    -------
+    DataFrame with the columns way, method, window, pool, members, trials (`ALL` for all of the day), session,
+    recording, r2; one row a recording
+    """
+    table = pd.DataFrame(records).query("split == 'test'")
+    table = table.assign(
+        trials=table["trials"].astype(float).mask(table["all"], ALL),
+        recording=table["session"] + " " + table["area"],
+    )
+    about = ["way", "method", "window", "pool", "members", "trials", "session", "recording"]
+    return table.groupby(about, sort=False)["velocity_r2"].mean().rename("r2").reset_index()
+
+
+def only(table: pd.DataFrame, way, method="NER", window=10, pool="area", members=1) -> pd.DataFrame:
+    """One curve of `curves`: recordings (rows) by trials (columns)."""
+    chosen = (table["way"] == way) & (table["method"] == method) & (table["window"] == window)
+    chosen &= (table["pool"] == pool) & (table["members"] == members)
+    return table[chosen].pivot(index="recording", columns="trials", values="r2")
+
+
+def _sessions(recordings):
+    return [name.split()[0] for name in recordings]
+
+
+def common(table: pd.DataFrame, lines: dict[str, dict]) -> dict[str, pd.DataFrame]:
+    """The curves of some lines, over the recordings that all have; lines and points of few are left out."""
+    found = {}
+    for name, line in lines.items():
+        curve = only(table, **line)
+        curve = curve.loc[:, curve.notna().sum() >= intervals.MIN_SESSIONS].dropna()
+        if curve.size:
+            found[name] = curve
+    same = set.intersection(*(set(curve.index) for curve in found.values()))
+    return {name: curve.loc[sorted(same)] for name, curve in found.items()}
+
+
+def summary(curve: pd.DataFrame) -> pd.DataFrame:
+    """Mean over recordings with its interval (`intervals.estimate`), one row a number of trials."""
+    found = {k: intervals.estimate(own, _sessions(own.index)) for k in curve if len(own := curve[k].dropna())}
+    return pd.DataFrame({k: estimate._asdict() for k, estimate in found.items()}).T
+
+
+def lead(curve: pd.DataFrame, other: pd.DataFrame) -> dict:
+    """Number of trials -> `Estimate` of the difference of two curves, over what both have."""
+    differences = (curve - other).dropna(axis="columns", how="all")
+    return {
+        k: intervals.estimate(own, _sessions(own.index))
+        for k in differences
+        if len(own := differences[k].dropna())
+    }
+
+
+def share(curve: pd.DataFrame, k: float) -> float:
+    """Mean R² with k trials, as a share of that with all trials, over recordings that have both."""
+    both = curve[[k, ALL]].dropna()
+    return float(both[k].mean() / both[ALL].mean())
+
+
+def goals(curve: pd.DataFrame) -> pd.DataFrame:
+    """`GOALS` against a curve: the share that is reached, and whether its interval clears the goal."""
+    rows = []
+    for k, goal in GOALS.items():
+        both = curve[[k, ALL]].dropna()
+        over = intervals.estimate(both[k] - goal * both[ALL], _sessions(both.index))
+        mean = "reached" if over.mean >= 0 else "missed"
+        verdict = mean if intervals.verdict(over) in ("ahead", "behind") else f"{mean} on average, not surely"
+        rows.append({"trials": k, "goal": goal, "share": share(curve, k), "R² beyond the goal": str(over)})
+        rows[-1] |= {"verdict": verdict}
+    return pd.DataFrame(rows)
+
+
+def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
+    """Leads over ridge with ten bins, in words: one row a curve, one column a number of trials."""
+    ridge = only(table, "ridge", "ridge")
+    told = {
+        title: {
+            words(k): f"{found} {intervals.verdict(found)}"
+            for k, found in lead(only(table, **line), ridge).items()
+        }
+        for title, line in lines.items()
+        if len(only(table, **line))
+    }
+    return pd.DataFrame(told).T.fillna("—")
+
+
+def answer(table: pd.DataFrame) -> str:
+    """Question and answer in two sentences, as Markdown; the numbers are those of the table."""
+    ner, ridge = only(table, **BEST), only(table, "ridge", "ridge")
+    scored = ", ".join(f"{ner[k].mean():.2f} with {k}" for k in GOALS)
+    beside = ", ".join(f"{ridge[k].mean():.2f}" for k in GOALS)
+    by_verdict: dict[str, list[str]] = {}
+    for k, found in lead(ner, ridge).items():
+        by_verdict.setdefault(intervals.verdict(found), []).append(words(k))
+    told = "; ".join(f"**{verdict}** with {', '.join(ks)}" for verdict, ks in by_verdict.items())
+    return (
+        f"**Answer.** With a new first layer, NER decodes velocity with R² {scored} labelled trials "
+        f"({ner[ALL].mean():.2f} with all), where ridge on the same trials reaches {beside} "
+        f"({ridge[ALL].mean():.2f}). "
+        f"Against ridge it is {told} trials (means over {len(ner)} recordings, intervals over sessions)."
+    )
+
+
+def fit_decoder(model: NER, sessions: Sequence[Session]) -> LinearRegression:
+    """Linear regression from the embedding of a model's sessions to velocity; each weighs the same."""
+    embeddings = model.transform([s.rates for s in sessions], [s.trial for s in sessions])
+    weights = np.concatenate([np.full(len(z), 1 / len(z)) for z in embeddings])
+    velocity = np.concatenate([s.velocity for s in sessions])
+    return LinearRegression().fit(np.concatenate(embeddings), velocity, sample_weight=weights)
+
+
+def words(k: float) -> str:
+    return "all" if k == ALL else f"{k:.0f}"
+
+
+def figure(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Figure:
+    """R² of the rest of the day against the number of labelled trials; bands are 95 % intervals.
+
+    Parameters
+    ----------
+    table : DataFrame of `curves`
+    panels : dict, title -> dict, name of a line -> arguments of `only`
+    sessions : list of Session that the table comes from
+    """
+    drawn, axes = plt.subplots(
+        1, len(panels), figsize=(9.5, 3.8), sharey=True, layout="constrained", squeeze=False
+    )
+    for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
+        colors, found_lines = iter(sns.color_palette("colorblind")), common(table, lines)
+        for name, curve in found_lines.items():
+            style = (
+                {"color": next(colors), "linewidth": 2}
+                if "ridge" not in name
+                else {"color": "0.4", "linestyle": "--"}
+            )
+            found = summary(curve)
+            place = np.log2([k if k != ALL else 180 for k in found.index])
+            panel.plot(place, found["mean"].astype(float), marker="o", markersize=3.5, label=name, **style)
+            ends = found[["low", "high"]].astype(float)
+            panel.fill_between(
+                place, ends["low"], ends["high"], color=style["color"], alpha=0.15, linewidth=0
+            )
+        marked = [1, 2, 4, 8, 16, 32, 64]
+        panel.set_xticks([*np.log2(marked), np.log2(180)], [*marked, "all"])
+        n = len(next(iter(found_lines.values())))
+        panel.set(title=f"{title} (n = {n})", xlabel="labelled trials of the new day", ylim=(-0.15, 1))
+        panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+        panel.legend(frameon=False, fontsize=8, loc="upper left")
+    axes[0, 0].set_ylabel("velocity R², held out")
+    sns.despine(drawn)
+    return watermark_simulated(drawn, sessions)
+
+
+def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTML:
+    """The average reach of each direction in every recording, in one figure to turn by hand.
+
+    Parameters
+    ----------
+    embeddings : list of arrays (T, 3), from one joint fit
+    sessions : list of Session, one an embedding
+    """
+    drawn, gap = go.Figure(), np.full((1, 3), np.nan)
+    parts: dict[float, list] = {}
+    for embedding, session in zip(embeddings, sessions, strict=True):
+        for direction, average in zip(*session.average_by_direction(embedding), strict=True):
+            average = average / np.linalg.norm(average, axis=1, keepdims=True)
+            parts.setdefault(direction, []).extend([average, gap])
+    for direction, paths in sorted(parts.items()):
+        x, y, z = np.vstack(paths).T
+        line = {"color": direction_color(direction), "width": 4}
+        drawn.add_scatter3d(
+            x=x, y=y, z=z, mode="lines", line=line, name=f"{direction:.0f}°", hoverinfo="name"
+        )
+    title = f"{len(sessions)} recordings, no rotation" + " · SIMULATED" * any(s.simulated for s in sessions)
+    drawn.update_layout(
+        title={"text": title, "font": {"size": 14}}, height=480, margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        scene={"aspectmode": "cube"}, legend={"title": {"text": "direction"}},
+    )  # fmt: skip
+    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
+    html = drawn.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
+    label = "Average trajectories of all recordings on one sphere, coloured by direction; directions coincide"
+    return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
+
+
+def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> float:
+    """Mean cosine of a recording's average reaches with the mean of the others, over common bins."""
+    averaged = [s.average_by_direction(z) for z, s in zip(embeddings, sessions, strict=True)]
+    directions = sorted(set.intersection(*(set(own.tolist()) for own, _ in averaged)))
+    n_bins = min(average.shape[1] for _, average in averaged)
+    paths = np.array([average[np.isin(own, directions), :n_bins] for own, average in averaged])
+    others = paths.sum(axis=0) - paths
+    norms = np.linalg.norm(paths, axis=-1) * np.linalg.norm(others, axis=-1)
+    return float(((paths * others).sum(axis=-1) / norms).mean())
+
+
+class ClosedLoop:
+    """Velocity bin by bin, from two saved files: the network's and the linear decoder's.
+
+    Parameters
+    ----------
+    model, decoder : paths of `NER.save` and `save_decoder`
+    session : int, the session whose neurons arrive
+    """
+
+    def __init__(self, model: Path, decoder: Path, session: int):
+        self._model, self._session = NER.load(model, device="cpu"), session
+        self._weight, self._offset = (load_file(decoder)[name] for name in ("weight", "offset"))
+        self._window: np.ndarray | None = None
+
+    def start(self) -> None:
+        """A new trial: forget the bins of the last one."""
+        self._window = None
+
+    def step(self, rates: np.ndarray) -> np.ndarray:
+        """Velocity (2,), mm/s, from the rates (N,) of the bin that just ended."""
+        if self._window is None:  # the first bin stands in for the bins before it
+            self._window = np.repeat(rates[None], self._model.window, axis=0)
+        else:
+            self._window = np.vstack([self._window[1:], rates])
+        point = self._model.transform(self._window, session=self._session)[-1]
+        return point @ self._weight + self._offset
+
+
+def save_decoder(path: Path, decoder) -> None:
+    """Write scikit-learn's LinearRegression to a safetensors file."""
+    weight = np.ascontiguousarray(decoder.coef_.T)
+    save_file({"weight": weight, "offset": np.ascontiguousarray(decoder.intercept_)}, path)
+
+
+def replay(loop: ClosedLoop, session: Session) -> tuple[np.ndarray, np.ndarray]:
+    """Decode a session bin by bin; velocity (T, 2) and the seconds of each bin (T,)."""
+    velocity, seconds = np.empty((len(session.trial), 2)), np.empty(len(session.trial))
+    starts = set(session.trial_starts.tolist())
+    rates = np.asarray(session.rates, np.float32)
+    for t in range(len(rates)):
+        if t in starts:
+            loop.start()
+        begun = time.perf_counter()
+        velocity[t] = loop.step(rates[t])
+        seconds[t] = time.perf_counter() - begun
+    return velocity, seconds
+
+
+def hand_paths(velocity: np.ndarray, session: Session, n_trials: int = 8) -> Figure:
+    """Decoded and true hand path of the first trials, one panel a trial."""
+    decoded, true = (metrics.position(v, session) for v in (velocity, session.velocity))
+    n_columns = min(n_trials, session.n_trials)
+    drawn, axes = plt.subplots(
+        1, n_columns, figsize=(9.5, 1.7), sharex=True, sharey=True, layout="constrained"
+    )
+    for k, panel in enumerate(np.atleast_1d(axes)):
+        bins = slice(session.trial_starts[k], session.trial_starts[k] + session.trial_lengths[k])
+        panel.plot(*true[bins].T, color=TRUE, linewidth=2, label="true")
+        panel.plot(*decoded[bins].T, color=DECODED, linewidth=1.4, label="decoded")
+        panel.set(aspect="equal", xticks=[], yticks=[], title=f"{session.direction[bins][0]:.0f}°")
+    drawn.legend(
+        *panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False
+    )
+    sns.despine(drawn, left=True, bottom=True)
+    return watermark_simulated(drawn, [session])

@@ -1,0 +1,198 @@
+"""Joint training: what fits of several sessions need besides the network (Methods page, *Joint training*).
+
+Sessions lie one after the other: bins are counted through all of them. Batches are drawn across sessions
+(`sampling.draw_bins`), so that one loss compares bins of all sessions and their embeddings share one space.
+"""
+
+from contextlib import contextmanager
+from numbers import Integral
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils import check_array, check_X_y
+from torch.nn.functional import normalize
+
+from nerlib.models._common import FLOATS, seeded
+
+_ANCHOR_BINS = 2048  # bins of the fitted sessions that a model remembers, to align a new session with
+_SOFT = 0.3  # share of the neurons' mean standard deviation that is added to each: silent neurons stay small
+
+
+class Anchors(NamedTuple):
+    """Bins of the sessions that the network was trained on, as they are embedded: whole trials, at random."""
+
+    embedding: np.ndarray  # float32 (M, d)
+    labels: np.ndarray  # float64 (M, k)
+    trial: np.ndarray  # int (M,)
+
+
+def is_list(X) -> bool:
+    """Whether the rates are those of several sessions: a list or tuple of 2-D arrays."""
+    return isinstance(X, (list, tuple)) and any(getattr(rates, "ndim", 0) == 2 for rates in X)
+
+
+def check_sessions(method, X, y, trial):
+    """Rates, labels and trial ids or None of each session of a list, validated."""
+    trial = [None] * len(X) if trial is None else trial
+    for name, given in {"y": y, "trial": trial}.items():
+        if not isinstance(given, (list, tuple)) or len(given) != len(X):
+            found = f"{len(given)} of them" if isinstance(given, (list, tuple)) else type(given).__name__
+            raise ValueError(
+                f"X is a list of {len(X)} sessions, so {name} must be a list of {len(X)} arrays; got {found}"
+            )
+    sessions = [
+        check_session(method, *arrays, f"session {i}")
+        for i, arrays in enumerate(zip(X, y, trial, strict=True))
+    ]
+    columns = [labels.shape[1] for _, labels, _ in sessions]
+    if len(set(columns)) > 1:
+        raise ValueError(f"sessions must have the same label columns; theirs number {columns}")
+    return sessions
+
+
+def check_session(method, X, y, trial, name):
+    """Rates, labels (T, k) and trial ids or None of one session among several, validated."""
+    try:
+        X, y = check_X_y(
+            X, y, dtype=FLOATS, multi_output=True, y_numeric=True, estimator=type(method).__name__
+        )
+        return X, np.array(y, np.float64).reshape(len(X), -1), method._check_trial(trial, len(X), 1)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def check_rates(X, n_neurons, session):
+    """Rates of one session among several, validated."""
+    X = check_array(X, dtype=FLOATS)
+    if X.shape[1] != n_neurons:
+        raise ValueError(f"session {session} was fitted with {n_neurons} neurons; X has {X.shape[1]}")
+    return X
+
+
+def pool(sessions):
+    """Labels, trial ids that are unique across sessions (None for one session without), and lengths."""
+    lengths = [len(rates) for rates, *_ in sessions]
+    if len(sessions) == 1:
+        return *sessions[0][1:], lengths
+    trials, first = [], 0
+    for length, (_, _, trial) in zip(lengths, sessions, strict=True):
+        own = np.zeros(length, int) if trial is None else np.unique(trial, return_inverse=True)[1]
+        trials.append(own + first)
+        first += own.max() + 1
+    return np.concatenate([labels for _, labels, _ in sessions]), np.concatenate(trials), lengths
+
+
+def joined(parts, lengths):
+    """One callable for the bins of all sessions, from one for those of each: (B,) -> tensor (B, …)."""
+    ends = np.cumsum(lengths)
+
+    def gather(bins):
+        session = np.searchsorted(ends, bins, side="right")
+        order = np.argsort(session, kind="stable")
+        cuts = np.cumsum(np.bincount(session, minlength=len(parts)))[:-1]
+        own = zip(parts, np.split(bins[order], cuts), ends - lengths, strict=True)
+        pieces = torch.cat([part(mine - start) for part, mine, start in own if len(mine)])
+        return pieces.index_select(0, torch.as_tensor(np.argsort(order), device=pieces.device))
+
+    return gather
+
+
+def statistics(rates):
+    """Mean and scale of each neuron; the scale is never small beside that of the other neurons."""
+    deviation = rates.std(axis=0)
+    return rates.mean(axis=0), np.maximum(deviation + _SOFT * deviation.mean(), np.finfo(np.float32).tiny)
+
+
+def standardized(rates, mean, scale):
+    return (rates - mean) / scale
+
+
+def fold(first, mean, scale):
+    """Let a first layer that was trained on (rates − mean) / scale take rates as they are."""
+    mean, scale = (
+        torch.as_tensor(np.tile(v, first.in_features // len(v))).to(first.weight) for v in (mean, scale)
+    )
+    with torch.no_grad():
+        first.weight /= scale
+        first.bias -= first.weight @ mean
+
+
+def train_jointly(method, encoders, sessions, objective, generator):
+    """Fit the first layers and the shared ones to standardised rates; returns the loss of each step."""
+    device, standards, parts = encoders[0][0].weight.device, [], []
+    for encoder, (rates, _, trial) in zip(encoders, sessions, strict=True):
+        standards.append(standard := statistics(rates))
+        gather = method._training_gatherer(standardized(rates, *standard), trial, device, generator)
+        parts.append(lambda bins, first=encoder[0], gather=gather: first(gather(bins)))
+    gather, shared = joined(parts, [len(rates) for rates, *_ in sessions]), list(encoders[0])[1:]
+    trunk = torch.nn.Sequential(*shared)
+    weights = [weight for encoder in encoders for weight in encoder[0].parameters()]
+    losses = method._train(
+        [*weights, *trunk.parameters()], lambda bins: normalize(trunk(gather(bins))), objective
+    )
+    for encoder, standard in zip(encoders, standards, strict=True):
+        fold(encoder[0], *standard)
+    return losses
+
+
+def calibrate(method, rates, labels, trial, max_iter):
+    """Fit a first layer to a new session and to the anchors; see `EncoderMethod.add_session`."""
+    new, anchors = len(method.encoders_), method.anchors_
+    device = method.encoder_[0].weight.device
+    given = method.random_state if isinstance(method.random_state, Integral) else 0
+    seeds = np.random.default_rng([given, new]).integers(np.iinfo(np.int32).max, size=3)
+    all_labels, all_trials, lengths = pool([anchors, (rates, labels, trial)])
+    with seeded(int(seeds[1])):
+        encoder = method.encoder_.for_session(rates.shape[1], method.window).to(device)
+        rng = np.random.default_rng(seeds[0])
+        objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
+    mean, scale = statistics(rates)
+    generator = torch.Generator(device).manual_seed(int(seeds[2]))
+    gather = method._training_gatherer(standardized(rates, mean, scale), trial, device, generator)
+    points = torch.as_tensor(anchors.embedding, device=device)
+    parts = [lambda bins: points[torch.as_tensor(bins, device=device)], lambda bins: encoder(gather(bins))]
+    with frozen(list(encoder)[1:]):
+        method._train(encoder[0].parameters(), joined(parts, lengths), objective, max_iter)
+    fold(encoder[0], mean, scale)
+    method.encoders_.append(encoder.eval())
+    return new
+
+
+@contextmanager
+def frozen(layers):
+    """Layers whose weights get no gradient."""
+    weights = [weight for layer in layers for weight in layer.parameters()]
+    for weight in weights:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in weights:
+            weight.requires_grad_(True)
+
+
+def remember(method, sessions, seed):
+    """The anchors of a fitted method: some of its training bins, with their embedding."""
+    trials = [np.zeros(len(rates), int) if trial is None else trial for rates, _, trial in sessions]
+    chosen = choose_anchors(trials, np.random.default_rng(seed))
+    kept = []
+    for number, (rows, trial, (rates, labels, _)) in enumerate(zip(chosen, trials, sessions, strict=True)):
+        kept.append((method.transform(rates[rows], trial[rows], number), labels[rows], trial[rows]))
+    labels, trial, _ = pool(kept)
+    points = np.concatenate([points for points, *_ in kept])
+    return Anchors(points, labels, trial.astype(np.int64))
+
+
+def choose_anchors(trials, rng):
+    """Bins of each session to remember, whole trials; as many from each session, if it has as many."""
+    quota, chosen = _ANCHOR_BINS // len(trials), []
+    for trial in trials:
+        starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
+        length = np.diff(np.r_[starts, len(trial)])
+        order = rng.permutation(len(starts))
+        kept = np.isin(np.arange(len(starts)), order[np.cumsum(length[order]) <= quota])
+        if not kept.any():  # a trial is longer than that: its first bins
+            kept[order[0]] = True
+        chosen.append(np.flatnonzero(np.repeat(kept, length))[:quota])
+    return chosen
