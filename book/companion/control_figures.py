@@ -1,0 +1,143 @@
+"""Figures of the chapter *Choices and controls*."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from companion.control_tables import TITLES, means
+from companion.figures import line_styles
+from nerlib.plots import watermark_simulated
+from nerlib.session import Session
+
+NAMES = ("NER", "CEBRA-velocity", "MSE bottleneck", "ridge")
+AXES = {  # axis of the choices -> what it says, and whether it grows by factors
+    "dimensions": ("dimensions", True),
+    "history": ("bins of history", False),
+    "history, causal": ("bins of history, causal rates", False),
+    "trials": ("training trials", True),
+    "temperature": ("temperature", True),
+    "steps": ("training steps", True),
+    "labels": ("label", False),
+}
+
+
+def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Figure:
+    """A held-out score against each choice: means over recordings, bars their intervals; a line a method.
+
+    Parameters
+    ----------
+    rows : DataFrame of the tables that `AXES` names
+    metric : str, a column of the rows
+    sessions : list of Session that the rows come from
+    """
+    shown = [axis for axis in AXES if (rows["table"] == axis).any()]
+    columns = min(4, len(shown))
+    lines = -(-len(shown) // columns)
+    figure, panels = plt.subplots(
+        lines, columns, figsize=(9, 0.6 + 2.1 * lines), layout="constrained", sharey=True, squeeze=False
+    )
+    styles = line_styles(NAMES)
+    handles: dict = {}
+    for axes, axis in zip(panels.flat, shown, strict=False):
+        part = rows[rows["table"] == axis]
+        order = list(dict.fromkeys(part["value"]))
+        words = isinstance(order[0], str)
+        for shift, (method, style) in enumerate(styles.items()):
+            found = means(part[part["method"] == method], ["value"], metric)
+            if not found:
+                continue
+            places = [order.index(v) + 0.06 * shift if words else v for (v,) in found]
+            ends = np.array([[e.mean - (e.low if e.low is not None else e.mean),
+                              (e.high if e.high is not None else e.mean) - e.mean]
+                             for e in found.values()]).T  # fmt: skip
+            drawn = axes.errorbar(places, [e.mean for e in found.values()], ends, **style, marker="o",
+                                  markersize=3, elinewidth=1)  # fmt: skip
+            if words:
+                drawn.lines[0].set_linestyle("none")
+            handles.setdefault(method, drawn)
+        title, factors = AXES[axis]
+        axes.set_xlabel(title)
+        if words:
+            axes.set_xticks(range(len(order)), order, fontsize=8)
+            axes.margins(x=0.15)
+        elif factors:
+            axes.set_xscale("log")
+            axes.set_xticks(order, [f"{v:g}" for v in order], fontsize=8)
+            axes.set_xticks([], minor=True)
+    for axes in panels.flat[len(shown) :]:
+        axes.set_visible(False)
+    for axes in panels[:, 0]:
+        axes.set_ylabel(TITLES[metric])
+    figure.legend(
+        list(handles.values()), list(handles), loc="outside lower right", ncols=len(handles), frameon=False
+    )
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)
+
+
+def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Session]) -> Figure:
+    """Scores of the column "method", the first at the top: recordings as points, means with their intervals.
+
+    Parameters
+    ----------
+    rows : DataFrame with the columns method, session, area and the metrics
+    metrics : list of str, one panel each
+    sessions : list of Session that the rows come from
+    """
+    order = list(dict.fromkeys(rows["method"]))
+    figure, panels = plt.subplots(
+        1,
+        len(metrics),
+        figsize=(9, 0.9 + 0.27 * len(order)),
+        layout="constrained",
+        sharey=True,
+        squeeze=False,
+    )
+    first = line_styles(NAMES)["NER"]["color"]
+    for axes, metric in zip(panels[0], metrics, strict=True):
+        low = -1.0
+        axes.axvline(0, color="0.7", linewidth=0.8)
+        for place, name in enumerate(order):
+            part = rows[rows["method"] == name]
+            each = part.groupby(["session", "area"])[metric].mean().dropna()
+            if not len(each):
+                continue
+            color = first if name.startswith("NER") else "0.35"
+            axes.scatter(each.clip(lower=low), np.full(len(each), place), s=8, color=color, alpha=0.35)
+            ((_, found),) = means(part, ["method"], metric).items()
+            if found.low is not None:
+                axes.hlines(place, max(found.low, low), max(found.high, low), color=color, linewidth=2)
+            axes.scatter(max(found.mean, low), place, s=36, color=color, zorder=3,
+                         marker="o" if found.mean >= low else "<")  # fmt: skip
+        axes.set(xlabel=TITLES[metric], xlim=(low - 0.05, 1.05))
+    panels[0, 0].set_yticks(range(len(order)), order)
+    panels[0, 0].set_ylim(len(order) - 0.4, -0.6)
+    sns.despine(figure)
+    return watermark_simulated(figure, sessions)
+
+
+def confusion(counts: dict, sessions: Sequence[Session]) -> Figure:
+    """Decoded against true direction, one panel a method: shares of the trials to each target.
+
+    Parameters
+    ----------
+    counts : dict, title -> (directions (K,), array (K, K) of counts, true by decoded)
+    sessions : list of Session that they come from
+    """
+    figure, panels = plt.subplots(
+        1, len(counts), figsize=(2.9 * len(counts), 3.1), layout="constrained", sharey=True, squeeze=False
+    )
+    for axes, (title, (directions, square)) in zip(panels[0], counts.items(), strict=True):
+        share = square / np.maximum(square.sum(axis=1, keepdims=True), 1)
+        ticks = [f"{d:.0f}" for d in directions]
+        sns.heatmap(share, ax=axes, vmin=0, vmax=1, cmap="mako", square=True, cbar=False, linewidths=0.5,
+                    annot=True, fmt=".2f", annot_kws={"fontsize": 7},
+                    xticklabels=ticks, yticklabels=ticks)  # fmt: skip
+        axes.set(title=title, xlabel="decoded (degrees)")
+        axes.tick_params(labelsize=8, length=0)
+    panels[0, 0].set_ylabel("true (degrees)")
+    return watermark_simulated(figure, sessions)

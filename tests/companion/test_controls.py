@@ -1,0 +1,166 @@
+"""Controls break what they say they break, and no more; a leak that is planted is caught by them."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from toy import make_session
+
+from companion import controls
+from nerlib import Ridge, metrics
+
+SEEDS = range(8)
+
+
+class Leak(Ridge):
+    """A method that looks up the true movements, as one does whose test embedding is given the labels."""
+
+    truth: dict = {}
+
+    def fit(self, X, y, trial=None):
+        return super().fit(X, y, trial)
+
+    def transform(self, X, trial=None):
+        return np.vstack([self.truth[row.tobytes()] for row in X])
+
+
+def scored(model, session):
+    train, test = session.split()
+    model.fit(train.rates, train.labels, train.trial)
+    return controls.score(train, test, [model.transform(s.rates, s.trial) for s in (train, test)])
+
+
+def permuted_scores(leaks):
+    found = []
+    for seed in SEEDS:
+        session = make_session(n_trials=80, seed=seed, name=f"S{seed}").permute_movements(seed)
+        model = Leak() if leaks else Ridge(periods=session.periods)
+        Leak.truth = {row.tobytes(): v for row, v in zip(session.rates, session.velocity, strict=True)}
+        result = scored(model, session)
+        guess = controls.chance(session.split()[1].direction[:: session.trial_lengths[0]])
+        found.append((result["velocity_r2"], result["direction_accuracy"] - guess))
+    return np.array(found).T
+
+
+def test_honest_scores_of_permuted_movements_are_at_chance_and_a_planted_leak_is_caught():
+    names = [f"S{seed}" for seed in SEEDS]
+    for leaks, expected in ((False, "at chance"), (True, "above chance")):
+        for values in permuted_scores(leaks):
+            assert controls.verdict(values, names)[0] == expected
+    assert controls.verdict([0.1, 0.2], ["a", "b"])[0] == "undecided"
+
+
+def test_single_trials_that_rates_carry_score_above_zero():
+    """Speeds differ from trial to trial; rates that hold the velocity tell by how much."""
+    session = make_session(n_trials=80, n_bins=40)
+    scale = np.repeat(np.random.default_rng(1).uniform(0.6, 1.4, session.n_trials), session.trial_lengths)
+    velocity = session.velocity * scale[:, None]
+    weights = np.random.default_rng(2).normal(size=(2, 10)) / 100
+    varied = replace(session, velocity=velocity, rates=6 + velocity @ weights)
+    told = scored(Ridge(periods=session.periods), varied)
+    assert told["single_trial_r2"] > 0.9 and told["onset_r2"] > 0.9
+    average = replace(varied, rates=6 + session.velocity @ weights)  # rates of the average reach
+    assert scored(Ridge(periods=session.periods), average)["single_trial_r2"] == pytest.approx(0, abs=0.05)
+
+
+def test_rates_of_other_trials_are_the_same_rates():
+    session = make_session()
+    moved = controls.shift_by_trials(session)
+    assert np.array_equal(moved.velocity, session.velocity)
+    assert np.allclose(np.sort(moved.rates, axis=0), np.sort(session.rates, axis=0))
+    starts = session.trial_starts
+    assert not (moved.rates[starts] == session.rates[starts]).all(axis=1).any()
+
+
+def test_rates_of_other_times_stay_in_their_trial():
+    session = make_session()
+    moved = controls.shift_within_trials(session, 0)
+    for start, length in zip(session.trial_starts, session.trial_lengths, strict=True):
+        own, found = (s.rates[start : start + length] for s in (session, moved))
+        lags = [lag for lag in range(length) if np.array_equal(np.roll(own, -lag, axis=0), found)]
+        assert len(lags) == 1
+    assert len({np.flatnonzero((session.rates == r).all(axis=1))[0] for r in moved.rates[::16]}) > 30
+
+
+def test_permuted_neurons_keep_the_summed_rate():
+    session = make_session()
+    for within in ("bin", "trial"):
+        found = controls.permute_neurons(session, 0, within=within)
+        assert np.allclose(found.rates.sum(axis=1), session.rates.sum(axis=1))
+        assert not np.array_equal(found.rates, session.rates)
+    same = controls.permute_neurons(session, 0, within="trial").rates[:16]  # of the last one: in one trial
+    columns = [np.flatnonzero((session.rates[:16].T == c).all(axis=1)) for c in same.T]
+    assert sorted(np.concatenate(columns)) == list(range(10))
+    with pytest.raises(ValueError, match='"bin" or "trial"'):
+        controls.permute_neurons(session, 0, within="session")
+
+
+def test_onset_is_where_speed_passes_a_fifth_of_its_peak():
+    session = make_session(n_trials=8, n_bins=40)
+    late = 5 * (np.arange(8) % 2)  # every other trial begins five bins later
+    shift = np.repeat(late, 40)
+    rows = np.maximum(np.arange(len(shift)) - shift, np.repeat(session.trial_starts, 40))
+    delayed = replace(session, velocity=session.velocity[rows])
+    rows, aligned = controls.at_onset(delayed)
+    assert aligned.n_trials == 8 and set(aligned.trial_lengths) == {controls.BEFORE + controls.AFTER}
+    speed = np.linalg.norm(aligned.velocity, axis=1).reshape(8, -1)
+    assert np.allclose(speed, speed[0])
+    assert np.array_equal(delayed.velocity[rows], aligned.velocity)
+    none, nothing = controls.at_onset(make_session(n_bins=16))  # too short
+    assert len(none) == 0 and nothing is None
+
+
+def test_endpoints():
+    session = make_session(n_trials=8)
+    true = metrics.position(session.velocity, session)
+    assert controls.endpoint_error(true, true, session) == 0
+    assert controls.endpoint_error(true + [3.0, 4.0], true, session) == pytest.approx(5)
+    perfect = scored(Ridge(periods=session.periods), make_session(n_trials=40, noise=0))
+    assert perfect["endpoint"] < 2 and perfect["endpoint_direct"] > 20  # rates hold velocity, not position
+
+
+def test_folds_hold_out_each_trial_once_in_time_order():
+    session = make_session(n_trials=23)
+    held = [test.trial[test.trial_starts] for _, test in controls.folds(session)]
+    assert np.array_equal(np.concatenate(held), np.arange(23))
+    assert {len(h) for h in held} == {4, 5}
+    for train, test in controls.folds(session):
+        assert not set(train.trial) & set(test.trial)
+
+
+def test_a_direction_that_is_left_out_is_not_in_training():
+    session, seen = make_session(n_trials=80, noise=0), []
+
+    def embed(train, test):
+        seen.append((set(train.direction), set(test.direction)))
+        return train.velocity, test.velocity
+
+    found = controls.leave_direction_out(session, embed)
+    assert found == {"velocity_r2": pytest.approx(1), "position_r2": pytest.approx(1),
+                     "angle_error": pytest.approx(0, abs=1e-5)}  # fmt: skip
+    everything = set(session.direction)
+    assert all(len(own) == 1 and train == everything - own for train, own in seen) and len(seen) == 8
+    opposite = controls.leave_direction_out(session, lambda train, test: (train.velocity, -test.velocity))
+    assert opposite["angle_error"] == pytest.approx(180)
+
+
+def test_halves_share_every_direction_and_no_trial():
+    first, second = controls.halves(make_session(n_trials=40))
+    assert not set(first.trial) & set(second.trial) and first.n_trials + second.n_trials == 40
+    for half in (first, second):
+        counts = np.unique(half.direction[half.trial_starts], return_counts=True)[1]
+        assert len(counts) == 8 and np.ptp(counts) <= 1
+        assert all(b > a for a, b in pairwise(half.trial[half.trial_starts]))
+
+
+def test_agreement_is_blind_to_rotations_and_cca_to_linear_maps():
+    session = make_session(n_trials=40)
+    rng = np.random.default_rng(0)
+    z = np.column_stack([session.velocity, session.rates[:, :1]])
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    assert controls.agreement((z, session), (z @ turn, session)) == pytest.approx(1)
+    sheared = z @ rng.normal(size=(3, 3)) + 5
+    assert controls.agreement((z, session), (sheared, session)) < 0.99
+    there, here = controls.align_cca(z, sheared, session, session)
+    assert np.allclose(there(z), here(sheared), atol=1e-6)
