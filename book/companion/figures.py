@@ -263,18 +263,23 @@ def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 
     """
     shown = list(table["method"].unique())
     order = sorted({*table["from"], *table["to"]})
-    columns = min(2, len(shown))
+    columns = min(3 if len(order) <= 6 and len(shown) != 4 else 2, len(shown))
     rows = -(-len(shown) // columns)
-    side = 1.1 + 0.42 * max(len(order), 4)
+    side = (plots.WIDTH - 2.3) / columns  # of a panel, beside names and scale
+    height = (
+        (side + 0.3) * rows + 1.7 + 1.2 * (len(shown) % columns > 0)
+    )  # names below, in two rows if need be
     figure, panels = plt.subplots(
-        rows, columns, figsize=(side * columns + 0.8, side * rows), layout="constrained", squeeze=False,
+        rows, columns, figsize=(plots.WIDTH, height), layout="constrained", squeeze=False,
         sharex=True, sharey=True,
     )  # fmt: skip
+    readable = side / len(order) >= 0.3  # inches for a number of 8 pt
     for axes, method in zip(panels.flat, shown, strict=False):
         square = table[table["method"] == method].pivot_table(values="ours", index="from", columns="to")
         sns.heatmap(
             square.reindex(index=order, columns=order), ax=axes, vmin=vmin, vmax=1, cmap="mako", square=True,
-            annot=len(order) <= 8, fmt=".2f", annot_kws={"fontsize": 8}, cbar=False, linewidths=0.5,
+            annot=readable, fmt=".2f", annot_kws={"fontsize": 8}, cbar=False, linewidths=0.5,
+            xticklabels=True, yticklabels=True,
         )  # fmt: skip
         axes.set(title=method, xlabel="", ylabel="")
         axes.tick_params(labelsize=8, length=0)
@@ -282,11 +287,13 @@ def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 
         axes.tick_params(axis="y", rotation=0)
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
+    for axes in panels.flat[len(shown) - columns : len(shown)]:  # the lowest panel of each column
+        axes.tick_params(labelbottom=True)
     figure.supxlabel("decoded session", fontsize=9)
     for axes in panels[:, 0]:
         axes.set_ylabel("session of the decoder", fontsize=9)
     scale = plt.cm.ScalarMappable(plt.Normalize(vmin, 1), "mako")
-    figure.colorbar(scale, ax=panels, shrink=0.6, label=METRICS[table["metric"].iloc[0]])
+    figure.colorbar(scale, ax=panels, shrink=0.8, aspect=30, label=METRICS[table["metric"].iloc[0]])
     return watermark_simulated(figure, sessions)
 
 

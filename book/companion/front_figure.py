@@ -20,7 +20,7 @@ if (figure.clientWidth < 520) figure.style.height = '700px', Plotly.relayout(fig
   'xaxis.domain': [0.12, 0.98], 'yaxis.domain': [0.64, 1],
   'scene.domain.x': [0, 1], 'scene.domain.y': [0, 0.5],
   'annotations[0].x': 0.5, 'annotations[1].x': 0.5, 'annotations[1].y': 0.52, 'height': 700,
-  'annotations[1].text': 'NER', 'legend.orientation': 'h', 'legend.y': -0.02});
+  'annotations[1].text': 'NER', 'legend.orientation': 'h', 'legend.y': -0.02, 'updatemenus[0].y': 0.02});
 """
 
 
@@ -93,6 +93,7 @@ def turning(embedding: np.ndarray, session: Session) -> HTML:
     figure.update_yaxes(
         title="y (mm/s)", scaleanchor="x", constrain="domain", zeroline=False, title_standoff=2
     )
+    figure.layout.updatemenus[0].update(x=1, y=0, xanchor="right")  # below the key
     if session.simulated:
         figure.update_layout(title={"text": "SIMULATED"})
     figure.update_layout(height=430, template="simple_white", margin={"l": 10, "r": 0, "t": 40, "b": 30})

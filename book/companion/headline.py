@@ -10,7 +10,7 @@ def headline_rows(results: list[dict], data: str) -> tuple[list[str], dict[str, 
     """The headline as text, simulated values without the paper's: column names, and chapter -> rows."""
 
     def number(value):
-        return "—" if value is None else f"{value:.3g}"
+        return "—" if value is None else f"{value:.3f}"
 
     def duration(seconds):
         if seconds is None:

@@ -166,7 +166,7 @@ def test_simulated_headline_shows_no_value_of_the_paper(first):
     folder, done = first
     page = (folder / "out" / "html" / "index.html").read_text()
     for text in (page, done.stdout):
-        assert "SIMULATED" in text and "0.853 [0.84, 0.87]" in text
+        assert "SIMULATED" in text and "0.853 [0.840, 0.870]" in text
         assert "0.864" not in text and "Paper" not in text
     assert (
         "`make book DATA=simulated PROFILE=quick`" in (folder / "out" / "source" / "headline.md").read_text()

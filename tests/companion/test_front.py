@@ -94,8 +94,8 @@ def test_the_readme_is_written_between_its_markers():
     before, after = "a\n<!-- headline: written by make publish-run -->\n", "<!-- /headline -->\nb\n"
     text = front.readme(before + "old\n" + after, chapters(row()))
     assert text.startswith(before) and text.endswith(after) and "old" not in text
-    row = "| [It works](book/03_test.ipynb) (14 recordings) | 0.86 | 0.85 [0.82, 0.87] velocity | 🟢 reproduced |"
-    assert row in text
+    line = "| [It works](book/03_test.ipynb) (14 recordings) | 0.86 | 0.85 [0.82, 0.87] velocity |"
+    assert f"{line} 🟢 reproduced |" in text.splitlines()
     assert front.readme(text, chapters(row())) == text
     with pytest.raises(BookError, match="lacks the markers"):
         front.readme("no markers", chapters(row()))
