@@ -33,8 +33,8 @@ def watermark_simulated(figure: Figure, sessions: Iterable[Session]) -> Figure:
     return figure
 
 
-# A circle of light pink, yellow, brown, dark violet, blue and light blue: lightness against yellow or blue, which
-# readers without red or green cones see as well. All stand out on white.
+# A circle of light pink, yellow, brown, dark violet, blue and light blue: lightness against yellow or blue,
+# which readers without red or green cones see too. All stand out on white.
 _AROUND = ["#d4688f", "#c28700", "#9c5f00", "#5c3d0a", "#231942", "#2b3a9f", "#2273c9", "#4799c8"]
 
 
