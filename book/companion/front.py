@@ -129,7 +129,7 @@ def findings(results: list[dict]) -> dict[str, dict[str, dict]]:
     return {result["chapter"]: result.get("findings", {}) for result in results}
 
 
-def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
+def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **more: Any) -> str:
     """A page with the numbers that it quotes.
 
     Parameters
@@ -138,6 +138,8 @@ def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
         has its interval, ``lead`` in place of ``found`` has the sign as well
     results : list of dict, of all chapters
     data : str, "recorded" or "simulated"; the template may ask for it
+    strict : bool, whether a finding that no chapter has is an error; else a dash stands for it, as in a run on
+        a few sessions of one's own choice
     **more : further names for the template
 
     Raises
@@ -148,6 +150,8 @@ def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
 
     def found(chapter, name, *, interval=False, sign=False):
         if name not in known.get(chapter, {}):
+            if not strict:
+                return "—"
             names = ", ".join(known.get(chapter, {})) or "none"
             raise BookError(f"a page quotes the finding {name!r} of {chapter}; its findings are: {names}")
         its = known[chapter][name]
@@ -245,7 +249,9 @@ def publish(root: Path, chapters: list[Path], results: list[dict]) -> None:
         (root / "book" / "front.png").write_bytes(picture)
 
 
-def stage(source: Path, chapters: list[Path], results: list[dict], data: str, command: str) -> None:
+def stage(
+    source: Path, chapters: list[Path], results: list[dict], data: str, command: str, *, strict: bool
+) -> None:
     """Write into ``source`` what the results of chapters make: front page, numbers, table of all results."""
     write_text(source / "headline.md", older_than_code(results, code()) + provenance_note(results, command))
     write_text(source / "all_rows.md", results_table(*headline_rows(results, data)))
@@ -258,4 +264,4 @@ def stage(source: Path, chapters: list[Path], results: list[dict], data: str, co
             about = {"figure": html, "picture": bool(png), "alt": alt, "speed": speed(source)}
             about |= {"claims": table(results), "key": key(results), "recordings": recordings()}
             about["sessions"] = len(_sessions(results, data))
-            path.write_text(fill(text, results, data, **about))
+            path.write_text(fill(text, results, data, strict=strict, **about))

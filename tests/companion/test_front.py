@@ -86,6 +86,7 @@ def test_pages_quote_findings_and_refuse_unknown_ones():
         BookError, match="quotes the finding 'speed' of 03_test; its findings are: velocity, lead"
     ):
         front.fill('{{ found("03_test", "speed") }}', results, "recorded")
+    assert front.fill('{{ found("03_test", "speed") }}', results, "recorded", strict=False) == "—"
     with pytest.raises(BookError, match="unknown: 'typo' is undefined"):
         front.fill("{{ typo }}", results, "recorded")
 
