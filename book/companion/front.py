@@ -115,6 +115,8 @@ def table(results: list[dict], *, markdown: bool = False) -> str:
         about = f" ({many} recording{'s' * (many != 1)})" if many else ""
         ours = f"{claim['ours']} {claim['measure']}".strip()
         lines.append([link + about, claim["paper"], ours, f"{chip} {note}".strip()])
+    if all(claim["verdict"] == "not tested" for claim in claims(results)):
+        lines = [[line[0], line[-1]] for line in lines]  # nothing to compare, as in a simulated book
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -138,8 +140,8 @@ def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **mo
         has its interval, ``lead`` in place of ``found`` has the sign as well
     results : list of dict, of all chapters
     data : str, "recorded" or "simulated"; the template may ask for it
-    strict : bool, whether a finding that no chapter has is an error; else a dash stands for it, as in a run on
-        a few sessions of one's own choice
+    strict : bool, whether a finding that no chapter has is an error; else a dash stands for it, as in a run
+        on a few sessions of one's own choice
     **more : further names for the template
 
     Raises
