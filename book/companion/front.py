@@ -64,7 +64,8 @@ def claims(results: list[dict]) -> list[dict]:
     """
     groups: dict[tuple[str, str], list[dict]] = {}
     for result in results:
-        for row in result["headline"]:
+        simulated = {"verdict": "simulated"} if result["provenance"]["data"] == "simulated" else {}
+        for row in (row | simulated for row in result["headline"]):
             if row.get("front"):
                 groups.setdefault((result["chapter"], row["front"]), []).append(row)
     if len(groups) > MOST:

@@ -55,6 +55,13 @@ def test_rows_with_the_same_words_are_one_claim(verdicts, expected, note):
         assert (claim["measure"], claim["paper"], claim["recordings"]) == ("velocity", "0.86", 14)
 
 
+def test_a_simulated_chapter_has_no_numbers_on_the_front_page():
+    [result] = chapters(row("ahead"))
+    result["provenance"] |= {"data": "simulated"}
+    assert front.claims([result])[0]["verdict"] == "not tested"
+    assert "0.8" not in front.table([result]) and "Paper" not in front.table([result])
+
+
 def test_a_lead_has_its_sign_and_the_paper_no_number():
     [claim] = front.claims(
         chapters(row("ahead", "lead in R² of velocity", ours=0.1, low=0.08, high=0.12, paper=None))
