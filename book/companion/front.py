@@ -83,9 +83,11 @@ def _claim(chapter, text, rows):
     if told["verdict"] == "partly":
         off = [(row["verdict"].split()[0], _name(row)) for row in rows if verdict(row) != "reproduced"]
         told["note"] = "; ".join(
-            f"{' and '.join(name for its, name in off if its == how)} {how}"
+            f"{', '.join(name for its, name in off if its == how)} {how}"
             for how in dict.fromkeys(how for how, _ in off)
         )
+    elif told["verdict"] == "undecided":  # its sessions may be parts of one recording, as the reason says
+        told |= {"note": first["reason"], "recordings": 0}
     if words[0] != "not tested":
         lead = first["metric"].startswith("lead in ")
         known = "" if first["paper"] is None else number(first["paper"])
@@ -115,7 +117,7 @@ def table(results: list[dict], *, markdown: bool = False) -> str:
             chip = f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
         about = f" ({many} recording{'s' * (many != 1)})" if many else ""
         ours = f"{claim['ours']} {claim['measure']}".strip()
-        lines.append([link + about, claim["paper"], ours, f"{chip} {note}".strip()])
+        lines.append([link + about, claim["paper"], ours, f"{chip}: {note}" if note else chip])
     if all(claim["verdict"] == "not tested" for claim in claims(results)):
         lines = [[line[0], line[-1]] for line in lines]  # nothing to compare, as in a simulated book
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
