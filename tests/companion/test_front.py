@@ -52,7 +52,8 @@ def test_rows_with_the_same_words_are_one_claim(verdicts, expected, note):
     if expected == "not tested":
         assert (claim["paper"], claim["ours"], claim["recordings"]) == ("—", "—", 0)
     else:
-        assert (claim["measure"], claim["paper"], claim["recordings"]) == ("velocity", "0.86", 14)
+        recordings = 0 if expected == "undecided" else 14  # where they may be parts of one
+        assert (claim["measure"], claim["paper"], claim["recordings"]) == ("velocity", "0.86", recordings)
 
 
 def test_a_simulated_chapter_has_no_numbers_on_the_front_page():
