@@ -339,7 +339,7 @@ def make_book(output, data, profile, given, timeout, publishing):
             options = shlex.join(word for pair in given for word in ("-p", *pair))
             quoted = shlex.quote(options) if set(options) & set('"$`\\') else f'"{options}"'
             command += f" ARGS={quoted}"
-        front.stage(source, chapters, results, data, command)
+        front.stage(source, chapters, results, data, command, strict=publishing)
         headline = [{"chapter": result["chapter"]} | row for result in results for row in result["headline"]]
         about = {"data": data, "profile": profile, "headline": headline}
         write_json(source / "results" / "headline.json", about)
@@ -366,7 +366,7 @@ def read_book(output):
             shutil.copy(chapter, source)
         columns, rows = headline_rows(results, "recorded")
         command = f"make publish-run PROFILE={results[0]['provenance']['profile']}"
-        front.stage(source, chapters, results, "recorded", command)
+        front.stage(source, chapters, results, "recorded", command, strict=True)
         build_site(source, CONFIG, output)
     return output / "html" / "index.html", headline_text(columns, rows)
 

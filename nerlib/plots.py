@@ -33,8 +33,9 @@ def watermark_simulated(figure: Figure, sessions: Iterable[Session]) -> Figure:
     return figure
 
 
-# eight hues round the circle, their lightness falling and rising once: told apart without red and green too
-_AROUND = ["#c08a00", "#6f9a1c", "#168a78", "#1c6fb0", "#2a2f86", "#7b2a86", "#b52a62", "#cf5a26"]
+# A circle of light pink, yellow, brown, dark violet, blue and light blue: lightness against yellow or blue,
+# which readers without red or green cones see too. All stand out on white.
+_AROUND = ["#d4688f", "#c28700", "#9c5f00", "#5c3d0a", "#231942", "#2b3a9f", "#2273c9", "#4799c8"]
 
 
 def direction_color(direction: float) -> str:

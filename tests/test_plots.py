@@ -130,6 +130,24 @@ def test_colours_are_cyclic_distinct_and_not_too_light():
     assert (rgb @ [0.3, 0.59, 0.11]).max() < 0.7
 
 
+# Machado, Oliveira, Fernandes (IEEE TVCG 2009): colours (linear RGB) without green, and without red cones
+DEUTERANOPIA = [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]]
+PROTANOPIA = [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]]
+XYZ = np.array([[0.4339, 0.3762, 0.1899], [0.2126, 0.7152, 0.0722], [0.0178, 0.1095, 0.8727]])  # of D65 white
+
+
+@pytest.mark.parametrize("sight", [np.eye(3), DEUTERANOPIA, PROTANOPIA], ids=["all", "no green", "no red"])
+def test_all_readers_tell_directions_apart(sight):
+    rgb = np.array([matplotlib.colors.to_rgb(plots.direction_color(d)) for d in range(0, 360, 45)])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.cbrt(np.clip(linear @ np.transpose(sight), 0, 1) @ XYZ.T).T  # CIELAB, but for the very dark
+    lab = np.column_stack([116 * y, 500 * (x - y), 200 * (y - z)])
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)[~np.eye(8, dtype=bool)]
+    assert apart.min() > 14
+    luminance = linear @ [0.2126, 0.7152, 0.0722]
+    assert (1.05 / (luminance + 0.05)).min() >= 3  # contrast with white
+
+
 @pytest.mark.parametrize("package", ["matplotlib", "seaborn", "plotly"])
 def test_without_the_extra_one_line_says_what_to_install(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)

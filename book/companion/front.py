@@ -64,7 +64,8 @@ def claims(results: list[dict]) -> list[dict]:
     """
     groups: dict[tuple[str, str], list[dict]] = {}
     for result in results:
-        for row in result["headline"]:
+        simulated = {"verdict": "simulated"} if result["provenance"]["data"] == "simulated" else {}
+        for row in (row | simulated for row in result["headline"]):
             if row.get("front"):
                 groups.setdefault((result["chapter"], row["front"]), []).append(row)
     if len(groups) > MOST:
@@ -82,9 +83,11 @@ def _claim(chapter, text, rows):
     if told["verdict"] == "partly":
         off = [(row["verdict"].split()[0], _name(row)) for row in rows if verdict(row) != "reproduced"]
         told["note"] = "; ".join(
-            f"{' and '.join(name for its, name in off if its == how)} {how}"
+            f"{', '.join(name for its, name in off if its == how)} {how}"
             for how in dict.fromkeys(how for how, _ in off)
         )
+    elif told["verdict"] == "undecided":  # its sessions may be parts of one recording, as the reason says
+        told |= {"note": first["reason"], "recordings": 0}
     if words[0] != "not tested":
         lead = first["metric"].startswith("lead in ")
         known = "" if first["paper"] is None else number(first["paper"])
@@ -114,7 +117,9 @@ def table(results: list[dict], *, markdown: bool = False) -> str:
             chip = f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
         about = f" ({many} recording{'s' * (many != 1)})" if many else ""
         ours = f"{claim['ours']} {claim['measure']}".strip()
-        lines.append([link + about, claim["paper"], ours, f"{chip} {note}".strip()])
+        lines.append([link + about, claim["paper"], ours, f"{chip}: {note}" if note else chip])
+    if all(claim["verdict"] == "not tested" for claim in claims(results)):
+        lines = [[line[0], line[-1]] for line in lines]  # nothing to compare, as in a simulated book
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -129,7 +134,7 @@ def findings(results: list[dict]) -> dict[str, dict[str, dict]]:
     return {result["chapter"]: result.get("findings", {}) for result in results}
 
 
-def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
+def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **more: Any) -> str:
     """A page with the numbers that it quotes.
 
     Parameters
@@ -138,6 +143,8 @@ def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
         has its interval, ``lead`` in place of ``found`` has the sign as well
     results : list of dict, of all chapters
     data : str, "recorded" or "simulated"; the template may ask for it
+    strict : bool, whether a finding that no chapter has is an error; else a dash stands for it, as in a run
+        on a few sessions of one's own choice
     **more : further names for the template
 
     Raises
@@ -148,6 +155,8 @@ def fill(text: str, results: list[dict], data: str, **more: Any) -> str:
 
     def found(chapter, name, *, interval=False, sign=False):
         if name not in known.get(chapter, {}):
+            if not strict:
+                return "—"
             names = ", ".join(known.get(chapter, {})) or "none"
             raise BookError(f"a page quotes the finding {name!r} of {chapter}; its findings are: {names}")
         its = known[chapter][name]
@@ -245,7 +254,9 @@ def publish(root: Path, chapters: list[Path], results: list[dict]) -> None:
         (root / "book" / "front.png").write_bytes(picture)
 
 
-def stage(source: Path, chapters: list[Path], results: list[dict], data: str, command: str) -> None:
+def stage(
+    source: Path, chapters: list[Path], results: list[dict], data: str, command: str, *, strict: bool
+) -> None:
     """Write into ``source`` what the results of chapters make: front page, numbers, table of all results."""
     write_text(source / "headline.md", older_than_code(results, code()) + provenance_note(results, command))
     write_text(source / "all_rows.md", results_table(*headline_rows(results, data)))
@@ -258,4 +269,4 @@ def stage(source: Path, chapters: list[Path], results: list[dict], data: str, co
             about = {"figure": html, "picture": bool(png), "alt": alt, "speed": speed(source)}
             about |= {"claims": table(results), "key": key(results), "recordings": recordings()}
             about["sessions"] = len(_sessions(results, data))
-            path.write_text(fill(text, results, data, **about))
+            path.write_text(fill(text, results, data, strict=strict, **about))

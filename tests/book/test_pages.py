@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from check_pages import browser_path, check
+from check_pages import ARGUMENTS, browser_path, check
+from playwright.sync_api import sync_playwright
 
 pytestmark = pytest.mark.book
 
@@ -145,6 +146,22 @@ def test_pages_and_site_are_small(site):
 def test_pages_drawn_in_a_browser(site):
     """At the width of a desk and of a phone, light and dark; see check_pages.py."""
     assert check(site) == {}
+
+
+@pytest.mark.skipif(browser_path() is None, reason="no browser is installed")
+def test_results_can_be_filtered_without_a_network(site):
+    with sync_playwright() as play:
+        page = play.chromium.launch(executable_path=browser_path(), args=ARGUMENTS).new_page()
+        page.goto((site / "all_results.html").as_uri())
+        rows = page.locator("#every-result tbody tr:visible")
+        everything = rows.count()
+        page.fill("#filter", "consistency one shape")
+        shown = rows.all_inner_texts()
+        assert shown[0].strip() == "Sixteen sessions" and 1 < len(shown) < everything
+        assert all("consistency" in text for text in shown[1:])
+        assert page.inner_text("#filtered").startswith(f"{len(shown) - 1} of ")
+        page.fill("#filter", "")
+        assert rows.count() == everything
 
 
 def test_second_run_makes_nothing_again(site):

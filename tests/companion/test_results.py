@@ -102,7 +102,7 @@ def test_verdicts_tell_where_they_come_from(session, tmp_path):
     options = {"sessions": [session], "profile": "fast", "seeds": [3, 4]}
     told = results.verdicts(results.write_results(tmp_path / "r.json", headline=rows, **options))
     assert told.startswith(
-        "- c, m: 0.500 [0.4, 0.6]; **ahead**.\n- c, m: 0.500 [0.4, 0.6]; **ahead** (so it is).\n"
+        "- c, m: 0.500 [0.400, 0.600]; **ahead**.\n- c, m: 0.500 [0.400, 0.600]; **ahead** (so it is).\n"
     )
     assert "*Recorded data, 1 recording; profile fast; seeds 3, 4; nerlib" in told
     assert f"; {results.device()}; 20" in told
