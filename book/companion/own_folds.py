@@ -77,6 +77,20 @@ def longest(models: dict[str, Any]) -> list[str]:
     return list({name.partition(",")[0]: name for name in models}.values())
 
 
+def first_method(models: dict[str, Any]) -> str:
+    """The name of the first method with its longest history, whose embedding is drawn and saved.
+
+    Raises
+    ------
+    ValueError : its embedding has not three dimensions, as that of ridge or UMAP
+    """
+    name = longest(models)[0]
+    if models[name].get_params().get("n_components") != 3:
+        three = "NER, MSE bottleneck, CEBRA-velocity, PCA or dPCA"
+        raise ValueError(f"the first of the methods is drawn in three dimensions: put {three} before {name}")
+    return name
+
+
 def n_bins(count: int) -> str:
     """ "1 bin", "10 bins"."""
     return f"{count} bin{'s' * (count != 1)}"

@@ -66,6 +66,10 @@ def test_every_method_sees_one_bin_and_the_history():
     names = ["NER, 1 bin", "NER, 4 bins", "ridge, 1 bin", "ridge, 4 bins", "piVAE"]
     assert list(models) == [*names, "CEBRA-velocity, 1 bin", "CEBRA-velocity, 4 bins"]
     assert own_folds.longest(models) == ["NER, 4 bins", "ridge, 4 bins", "piVAE", "CEBRA-velocity, 4 bins"]
+    assert own_folds.first_method(models) == "NER, 4 bins"
+    for flat in ("ridge", "UMAP"):
+        with pytest.raises(ValueError, match=f"three dimensions: put NER, .* before {flat}, 4 bins"):
+            own_folds.first_method(own_folds.make_models([flat, "NER"], "quick", session, LABELS, 4))
     assert models["NER, 4 bins"].window == 4 and models["ridge, 1 bin"].window == 1
     assert models["NER, 4 bins"].periods == (None, None, 360.0)
     three = Session(session.rates, np.resize(session.velocity, (640, 3)), trial=session.trial)
