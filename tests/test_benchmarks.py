@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+from toy import make_session
 
 from companion import paper
 
@@ -107,3 +108,74 @@ def test_each_fit_of_the_book_is_counted_once(tmp_path):
         "NER": {"count": 2, "mean": 3.0, "sum": 6.0},
         "PCA": {"count": 1, "mean": 0.5, "sum": 0.5},
     }
+
+
+@pytest.fixture(scope="module")
+def new_day():
+    return script("new_day")
+
+
+def test_a_new_days_settings_see_neither_its_test_trials_nor_its_monkey(new_day):
+    """Validation scores training trials; a monkey gets what the scores of the other monkeys choose."""
+    session = make_session(n_trials=50)
+    labelled, scored = new_day.parts(session, "validation")
+    train, test = session.split()
+    assert {*labelled.trial, *scored.trial} == {*train.trial} and not {*train.trial} & {*test.trial}
+    first, second = new_day.CANDIDATES["alone"]
+    record = {"split": "validation", "way": "alone", "method": "NER"}
+    scores = {"Chewie": (0.9, 0.1), "Mihili": (0.2, 0.3)}
+    records = [
+        record | {"monkey": monkey, "settings": settings, "velocity_r2": r2}
+        for monkey, both in scores.items()
+        for settings, r2 in zip((first, second), both, strict=True)
+    ]
+    chosen = new_day.chosen(records)
+    assert chosen["alone", "NER", "Chewie"] == second and chosen["alone", "NER", "Mihili"] == first
+    assert chosen["rotation", "NER", "Chewie"] == second
+    tested = [r | {"split": "test", "velocity_r2": -9} for r in records]
+    assert new_day.chosen(records + tested) == chosen
+
+
+def test_earlier_days_never_hold_the_movements_of_the_new_day(new_day):
+    """The other area of the same day has them; other days of the same area are the monkey's own."""
+    about = [("A1", "M1", "A"), ("A1", "PMd", "A"), ("A2", "M1", "A"), ("A2", "PMd", "A"), ("B1", "M1", "B")]
+    sessions = [make_session(n_trials=8, name=n, area=a, monkey=m) for n, a, m in about]
+    names = {
+        kind: [(s.name, s.area) for s in new_day.pool(sessions, sessions[0], kind)]
+        for kind in ("area", "all")
+    }
+    assert names == {"area": [("A2", "M1")], "all": [("A2", "M1"), ("A2", "PMd"), ("B1", "M1")]}
+
+
+def test_larger_numbers_of_trials_hold_the_smaller_ones(new_day):
+    session = make_session(n_trials=20)
+    four, eight = ({*new_day.drawn(session, k, 1).trial} for k in (4, 8))
+    assert len(four) == 4 and len(eight) == 8 and four < eight
+    assert {*new_day.drawn(session, None, 1).trial} == {*session.trial}
+
+
+@pytest.mark.parametrize("way", ["ridge", "joint", "alone", "rotation", "frozen"])
+def test_every_way_decodes_a_new_day(new_day, way, monkeypatch):
+    """Toy days whose rates hold the movement; a day has no more labelled trials than it has."""
+    monkeypatch.setitem(new_day.BEYOND, "NER", {"max_iter": 300, "batch_size": 64})
+    days = [
+        make_session(name=f"Day{i}", seed=i, n_neurons=9 + i, date=f"2020010{i + 1}", n_trials=40)
+        for i in (0, 1)
+    ]
+    settings: list | dict = {"neuron_dropout": 0.0}
+    if way == "frozen":
+        settings = [settings | {"max_iter": 100}]
+    method = "ridge" if way == "ridge" else "NER"
+    job = new_day.make_job(days[1], way, method, 2, "test", [(16, 0), (None, 0), (64, 0)], settings)
+    records = new_day.scores(days, job)
+    assert [(r["trials"], r["all"]) for r in records] == [(16, False), (32, True)]
+    assert all(r["velocity_r2"] > 0.7 for r in records)
+
+
+def test_kept_scores_of_a_new_day_are_of_the_chosen_settings(new_day):
+    records = json.loads(new_day.PATH.read_text())["records"]
+    chosen = new_day.chosen(records)
+    networks = [r for r in records if r["split"] == "test" and r["way"] != "ridge"]
+    assert networks
+    for r in networks:
+        assert r["settings"] == chosen[r["way"], r["method"], r["monkey"]]

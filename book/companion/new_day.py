@@ -30,26 +30,15 @@ PANELS = {  # title -> name of a line -> arguments of `only`
         "MSE bottleneck": _FROZEN | {"method": "MSE bottleneck"},
         **_RIDGE,
     },
-    "NER, ways to use other days, one fit": {
-        "new first layer": {"way": "frozen"},
-        "new first layer, all recordings": {"way": "frozen", "pool": "all"},
-        "joint training": {"way": "joint"},
-        "the day alone": {"way": "alone"},
-        "alone, rotated": {"way": "rotation"},
+    "One fit": {
+        "NER": {"way": "frozen"},
+        "MSE bottleneck": {"way": "frozen", "method": "MSE bottleneck"},
+        "NER, all recordings": {"way": "frozen", "pool": "all"},
+        "NER, joint training": {"way": "joint"},
+        "NER, the day alone": {"way": "alone"},
+        "NER, alone, rotated": {"way": "rotation"},
         **_RIDGE,
     },
-}
-ONE_BIN = {
-    "One bin, new first layer": {
-        name: {"way": "frozen", "method": name, "window": 1}
-        for name in ("NER", "MSE bottleneck", "CEBRA-velocity")
-    }
-    | {"ridge, 1 bin": {"way": "ridge", "method": "ridge", "window": 1}},
-    "One bin, the day alone": {
-        name: {"way": "alone", "method": name, "window": 1}
-        for name in ("NER", "MSE bottleneck", "CEBRA-velocity")
-    }
-    | {"ridge, 1 bin": {"way": "ridge", "method": "ridge", "window": 1}},
 }
 _FITS = {"new first layer, 3 fits": ("frozen", 3), "new first layer": ("frozen", 1)}
 _FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
@@ -114,12 +103,12 @@ def summary(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def lead(curve: pd.DataFrame, other: pd.DataFrame) -> dict:
-    """Number of trials -> `Estimate` of the difference of two curves, over what both have."""
+    """Number of trials -> `Estimate` of the difference of two curves, where both have recordings enough."""
     differences = (curve - other).dropna(axis="columns", how="all")
     return {
         k: intervals.estimate(own, _sessions(own.index))
         for k in differences
-        if len(own := differences[k].dropna())
+        if len(own := differences[k].dropna()) >= intervals.MIN_SESSIONS
     }
 
 
@@ -151,9 +140,8 @@ def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
             for k, found in lead(only(table, **line), ridge).items()
         }
         for title, line in lines.items()
-        if len(only(table, **line))
     }
-    return pd.DataFrame(told).T.fillna("—")
+    return pd.DataFrame({title: row for title, row in told.items() if row}).T.fillna("—")
 
 
 def answer(table: pd.DataFrame) -> str:
@@ -179,6 +167,26 @@ def fit_decoder(model: NER, sessions: Sequence[Session]) -> LinearRegression:
     weights = np.concatenate([np.full(len(z), 1 / len(z)) for z in embeddings])
     velocity = np.concatenate([s.velocity for s in sessions])
     return LinearRegression().fit(np.concatenate(embeddings), velocity, sample_weight=weights)
+
+
+def validated(records: Sequence[dict]) -> pd.DataFrame:
+    """Validation trials, one row a network: each way that was tried, and joint training less the day alone.
+
+    Settings are those that the other monkeys' scores choose, so no score has chosen its own settings.
+
+    Parameters
+    ----------
+    records : list of dict, of benchmarks/new_day.py
+    """
+    chosen = pd.DataFrame([r for r in records if r.get("chosen") and r["members"] == 1])
+    names = {"frozen": "new first layer", "alone": "alone", "joint": "joint"}
+    rows = {}
+    for method, own in chosen.groupby("method", sort=False):
+        scores = own.pivot_table("velocity_r2", "session", ["way", "trials"], sort=False)
+        told = {f"{names[way]}, {k}": f"{scores[way, k].mean():.2f}" for way, k in scores}
+        lead = intervals.estimate(scores["joint", 16] - scores["alone", 16], scores.index)
+        rows[method] = told | {"joint less alone, 16": f"{lead} {intervals.verdict(lead)}", "n": len(scores)}
+    return pd.DataFrame(rows).T
 
 
 def words(k: float) -> str:

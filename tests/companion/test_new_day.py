@@ -1,0 +1,80 @@
+"""Curves over labelled trials, with a table whose answers are known; a closed loop is the whole in pieces."""
+
+import numpy as np
+import pytest
+from toy import make_session
+
+from companion import new_day
+from nerlib import NER
+
+
+@pytest.fixture
+def table():
+    """Eight sessions; NER reaches 0.8 with all trials, 0.7 with 8, and ridge half of it; two draws each."""
+    records = []
+    for i in range(8):
+        about = {"session": f"S{i}", "area": "M1", "window": 10, "pool": "area", "split": "test"}
+        for way, method, members, factor in (("frozen", "NER", 3, 1), ("ridge", "ridge", 1, 0.5)):
+            for trials, is_all, r2 in (
+                (8, False, 0.7),
+                (16, False, 0.72),
+                (32, False, 0.76),
+                (90 + i, True, 0.8),
+            ):
+                for draw in (0, 1):
+                    score = factor * (r2 + 0.01 * (draw - 0.5) + 0.001 * i)
+                    own = {"way": way, "method": method, "members": members, "draw": draw}
+                    records.append(about | own | {"trials": trials, "all": is_all, "velocity_r2": score})
+    return new_day.curves(records)
+
+
+def test_draws_are_averaged_and_all_trials_stand_in_one_column(table):
+    curve = new_day.only(table, **new_day.BEST)
+    assert list(curve) == [8, 16, 32, new_day.ALL] and curve.shape == (8, 4)
+    assert curve.loc["S3 M1", 8] == pytest.approx(0.703)
+    assert new_day.summary(curve).loc[8, "mean"] == pytest.approx(0.7035)
+
+
+def test_leads_and_goals(table):
+    curve, ridge = new_day.only(table, **new_day.BEST), new_day.only(table, "ridge", "ridge")
+    found = new_day.lead(curve, ridge)
+    assert found[8].mean == pytest.approx(0.7035 / 2) and found[8].low > 0 and found[8].values == 8
+    goals = new_day.goals(curve).set_index("trials")
+    assert goals.loc[8, "share"] == pytest.approx(0.7035 / 0.8035)
+    assert goals.loc[[8, 16, 32], "verdict"].tolist() == ["reached", "reached", "reached"]
+    worse = curve.assign(**{"8": 0}).drop(columns="8")
+    worse[8] = 0.5
+    assert new_day.goals(worse).set_index("trials").loc[8, "verdict"] == "missed"
+    assert "ahead" in new_day.lead_table(table, new_day.TABLE).loc["NER, new first layer, 3 fits", "8"]
+    assert "ahead** with 8, 16, 32, all" in new_day.answer(table)
+
+
+def test_lines_of_a_panel_show_the_same_recordings(table):
+    fewer = table[~((table["way"] == "ridge") & (table["session"] == "S0"))]
+    lines = {"NER": new_day.BEST, "ridge": {"way": "ridge", "method": "ridge"}, "absent": {"way": "joint"}}
+    found = new_day.common(fewer, lines)
+    assert list(found) == ["NER", "ridge"]
+    assert all(list(curve.index) == [f"S{i} M1" for i in range(1, 8)] for curve in found.values())
+
+
+def test_a_closed_loop_decodes_as_the_whole_session_does(tmp_path):
+    days = [make_session(seed=seed, n_neurons=8 + seed) for seed in (0, 1)]
+    model = NER(max_iter=20, batch_size=32, window=4, random_state=0, device="cpu")
+    model.fit(*([getattr(s, f) for s in days] for f in ("rates", "labels", "trial")))
+    decoder = new_day.fit_decoder(model, days)
+    model.save(tmp_path / "model.safetensors")
+    new_day.save_decoder(tmp_path / "decoder.safetensors", decoder)
+    loop = new_day.ClosedLoop(tmp_path / "model.safetensors", tmp_path / "decoder.safetensors", 1)
+    velocity, seconds = new_day.replay(loop, days[1])
+    whole = decoder.predict(model.transform(days[1].rates, days[1].trial, session=1))
+    assert velocity == pytest.approx(whole, abs=1e-2) and (seconds > 0).all()
+
+
+def test_agreement_is_one_for_copies_and_less_for_a_rotation():
+    day = make_session()
+    z = NER(max_iter=20, batch_size=32, random_state=0, device="cpu").fit_transform(
+        day.rates, day.labels, day.trial
+    )
+    assert new_day.agreement([z, z, z], [day] * 3) == pytest.approx(1)
+    turned = z @ np.diag([-1, -1, 1])
+    assert new_day.agreement([z, turned], [day] * 2) < 0.9
