@@ -106,10 +106,10 @@ class GRU(TransformerMixin, BaseEstimator):
     random_state : int
     """
 
-    n_hidden: int = 64
-    max_epochs: int = 150
+    n_hidden: int = 48
+    max_epochs: int = 60
     dropout: float = 0.3
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
     random_state: Any = None
 
     def fit(self, X: Any, y: Any, trial: Any) -> Self:

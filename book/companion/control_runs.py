@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from companion import ceilings, controls, paper
 from companion.catalogue import load_session
@@ -144,10 +145,17 @@ def within(job, smoothing="published", trials=None, control=None, **settings):
 
 def folds(job, **settings):
     """Five contiguous folds in time, each held out once."""
-    session = opened(*job.recordings[0])
+    yield from fold_scores(opened(*job.recordings[0]), job.method, job.seed, **settings)
+
+
+def fold_scores(session, method, seed, **settings):
+    """Scores of each of five folds of a session, ``value`` their number."""
+    about = {"session": session.name, "area": session.area, "method": method, "seed": seed}
     for k, (train, test) in enumerate(controls.folds(session)):
-        _, embedded = embed(job.method, job.seed, train, train, test, **settings)
-        yield {"value": k} | controls.score(train, test, embedded)
+        with threadpool_limits(1):  # small matrices, for which threads cost more than they bring
+            _, embedded = embed(method, seed, train, train, test, **settings)
+            scores = controls.score(train, test, embedded)
+        yield about | {"value": k} | scores
 
 
 def drift(job, **settings):

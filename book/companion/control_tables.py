@@ -62,6 +62,24 @@ def lead(rows: pd.DataFrame, column: str, first, second, metric: str = "velocity
     return _estimate(wide.assign(**{metric: wide[first] - wide[second]}), metric)
 
 
+def settle(
+    lead: Estimate | None, *, ahead: str, level: str, behind: str, undecided: str = "Too few to say."
+) -> str:
+    """The sentence that a difference allows, by its `intervals.verdict`."""
+    if lead is None:
+        return undecided
+    return {"ahead": ahead, "level": level, "behind": behind}.get(intervals.verdict(lead), undecided)
+
+
+def shared(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The rows of the recordings (or pairs) that every group of ``by`` has, so that means compare."""
+    ends = [name for name in ("session", "area", "target") if name in rows]
+    groups = rows.groupby(list(by), sort=False).ngroups
+    sizes = rows.assign(group=rows.groupby(list(by), sort=False).ngroup()).fillna({"target": ""})
+    full = sizes.groupby(ends, sort=False)["group"].transform("nunique") == groups
+    return rows[full.to_numpy()]
+
+
 def told(lead: Estimate | None, unit: str = "") -> str:
     """A difference in words: "ahead by 0.02 [0.01, 0.03]", "level (…)" where the interval holds zero."""
     if lead is None:
@@ -80,13 +98,20 @@ def compare(rows: pd.DataFrame, column: str, first, second, metric: str = "veloc
 
 
 def show(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], across: str | None = None) -> None:
-    """Display `table`, or nothing without rows; ``across`` is the column of ``by`` that goes across."""
+    """Display `table` of the `shared` rows (of all where none are), or nothing without rows.
+
+    ``across`` is the column of ``by`` that goes across; then the table holds the first score alone.
+    """
     if len(rows):
+        common = shared(rows, by)
+        rows = common if len(common) else rows
         shown = table(rows, by, metrics)
         if across is not None:
             order = list(dict.fromkeys(rows[across]))
             shown = shown[TITLES[metrics[0]]].unstack(across)[order]
-        display(shown)
+        ends = ["session", "area", *(["target"] if "target" in rows and rows["target"].notna().all() else [])]
+        what = "pairs of days" if len(ends) == 3 else "recordings"
+        display(shown.style.set_caption(f"{rows.groupby(ends).ngroups} {what}"))
 
 
 def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFrame:
