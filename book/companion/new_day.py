@@ -245,8 +245,10 @@ def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTM
         for direction, average in zip(*session.average_by_direction(embedding), strict=True):
             average = average / np.linalg.norm(average, axis=1, keepdims=True)
             parts.setdefault(direction, []).extend([average, gap])
+    middle = np.nanmean(np.vstack([row for paths in parts.values() for row in paths]), axis=0)
+    eye = dict(zip("xyz", 1.8 * middle / np.linalg.norm(middle), strict=True))  # looks at the reaches
     for direction, paths in sorted(parts.items()):
-        x, y, z = np.vstack(paths).T
+        x, y, z = np.vstack(paths).astype(np.float32).T
         line = {"color": direction_color(direction), "width": 4}
         drawn.add_scatter3d(
             x=x, y=y, z=z, mode="lines", line=line, name=f"{direction:.0f}°", hoverinfo="name"
@@ -254,7 +256,7 @@ def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTM
     title = f"{len(sessions)} recordings, no rotation" + " · SIMULATED" * any(s.simulated for s in sessions)
     drawn.update_layout(
         title={"text": title, "font": {"size": 14}}, height=480, margin={"l": 0, "r": 0, "t": 40, "b": 0},
-        scene={"aspectmode": "cube"}, legend={"title": {"text": "direction"}},
+        scene={"aspectmode": "cube", "camera": {"eye": eye}}, legend={"title": {"text": "direction"}},
     )  # fmt: skip
     source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
     html = drawn.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
@@ -296,7 +298,8 @@ class ClosedLoop:
         if self._window is None:  # the first bin stands in for the bins before it
             self._window = np.repeat(rates[None], self._model.window, axis=0)
         else:
-            self._window = np.vstack([self._window[1:], rates])
+            self._window[:-1] = self._window[1:]
+            self._window[-1] = rates
         point = self._model.transform(self._window, session=self._session)[-1]
         return point @ self._weight + self._offset
 

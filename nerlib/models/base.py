@@ -202,7 +202,8 @@ class EncoderMethod(Method):
         ------
         ValueError : NaN, another number of neurons, a session that the model does not know
         """
-        check_is_fitted(self)
+        if not self.__sklearn_is_fitted__():
+            check_is_fitted(self)  # raises; asking it every time takes a tenth of the time of one bin
         if joint.is_list(X):
             trial = [None] * len(X) if trial is None else trial
             return [self.transform(*one, session=i) for i, one in enumerate(zip(X, trial, strict=True))]
