@@ -95,12 +95,14 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
             label = panels[1].text(*(1.25 * farthest), f"{direction:.0f}°", color=color, ha="center")
             label.set(size=9, weight="bold", zorder=100, path_effects=[outline])
     x, y, z = _viewpoint(embedding, session)
+    reach = float(np.abs(embedding).max())
+    reach = reach if reach > 1.001 else 1.0  # the sphere's, but for embeddings that are not on it, as PCA's
     for axes in panels:
         axes.set_box_aspect((1, 1, 1), zoom=1.1)
         axes.view_init(np.degrees(np.arcsin(z)), np.degrees(np.arctan2(y, x)))
-        axes.set(xlim=(-1, 1), ylim=(-1, 1), zlim=(-1, 1))
+        axes.set(xlim=(-reach, reach), ylim=(-reach, reach), zlim=(-reach, reach))
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
-            axis.set_ticks((-1, 0, 1), ["", "", ""])
+            axis.set_ticks((-reach, 0, reach), ["", "", ""])
     return watermark_simulated(figure, [session])
 
 
