@@ -157,3 +157,10 @@ def test_without_the_extra_one_line_says_what_to_install(package, monkeypatch):
     ) as e:
         import nerlib.plots  # noqa: F401
     assert e.value.__suppress_context__
+
+
+def test_trajectories_beyond_the_sphere_are_in_view(session):
+    embedding = on_sphere(session)
+    for scale, reach in ((1.0, 1.0), (3.0, 3 * np.abs(embedding).max())):
+        for axes in plots.trajectories(scale * embedding, session).axes:
+            np.testing.assert_allclose(axes.get_xlim(), (-reach, reach))
