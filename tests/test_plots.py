@@ -161,6 +161,7 @@ def test_without_the_extra_one_line_says_what_to_install(package, monkeypatch):
 
 def test_trajectories_beyond_the_sphere_are_in_view(session):
     embedding = on_sphere(session)
-    for scale, reach in ((1.0, 1.0), (3.0, 3 * np.abs(embedding).max())):
-        for axes in plots.trajectories(scale * embedding, session).axes:
-            np.testing.assert_allclose(axes.get_xlim(), (-reach, reach))
+    for radius in (1.0, 3.0):
+        for axes in plots.trajectories(radius * embedding, session).axes:
+            for limits in (axes.get_xlim(), axes.get_ylim(), axes.get_zlim()):
+                np.testing.assert_allclose(limits, (-radius, radius))
