@@ -16,11 +16,13 @@ TITLES = ("hand velocity", "NER: three numbers from the neurons' activity")
 # On a phone the two stand one above the other.
 _NARROW = """
 const figure = document.getElementById('{plot_id}');
-if (figure.clientWidth < 520) figure.style.height = '700px', Plotly.relayout(figure, {
+const tall = () => { figure.style.height = figure.parentElement.style.height = '700px'; };
+if (figure.clientWidth < 520) tall(), Plotly.relayout(figure, {
   'xaxis.domain': [0.12, 0.98], 'yaxis.domain': [0.64, 1],
   'scene.domain.x': [0, 1], 'scene.domain.y': [0, 0.5],
   'annotations[0].x': 0.5, 'annotations[1].x': 0.5, 'annotations[1].y': 0.52, 'height': 700,
-  'annotations[1].text': 'NER', 'legend.orientation': 'h', 'legend.y': -0.02, 'updatemenus[0].y': 0.02});
+  'annotations[1].text': 'NER', 'legend.orientation': 'h', 'legend.y': -0.02, 'legend.title.text': '',
+  'updatemenus[0].y': 0.02});
 """
 
 

@@ -34,7 +34,7 @@ RULES += ["document-title", "html-has-lang", "list", "empty-heading"]
 # Text may not leave the page, its table cell, its card or its box; what scrolls may.
 OVERFLOW = """() => {
   const found = [], boxes = 'td, th, pre, .admonition, .sd-card, figcaption, article', wide = innerWidth + 1;
-  const others = 'script, style, mjx-container, .js-plotly-plot';
+  const others = 'script, style, mjx-container, .headerlink, .js-plotly-plot';
   const cut = e => /auto|scroll|hidden/.test(getComputedStyle(e).overflowX);
   const hides = e => cut(e) && e.scrollWidth > e.clientWidth + 1;
   const scrolls = e => { for (; e; e = e.parentElement) if (hides(e)) return true; return false; };

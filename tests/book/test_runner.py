@@ -79,6 +79,7 @@ def write_book(folder):
     (book / "_toc.yml").write_text(toc)
     (book / "index.md").write_text("# Tiny\n\n{{ claims }}\n\n```{include} headline.md\n```\n" + ROWS)
     (book / "references.bib").write_text("")
+    (folder / "README.md").write_text("<!-- headline: written by make publish-run -->\n<!-- /headline -->\n")
     figure = "from IPython.display import HTML\nHTML('<script src=\"plotly.min.js\"></script>')"
     write_chapter(book, "z_first", code=figure)
     write_chapter(book, "a_second", parameters="rate: float = 0.5  # a number\nseeds: list = [0]  # seeds\n")
