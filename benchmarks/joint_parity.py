@@ -54,6 +54,12 @@ def held_out(embed, train, test):
     return [r2_score(s.velocity, velocity) for s, velocity in zip(test, decoded, strict=True)]
 
 
+def write(recordings, records):
+    """After every run: what was done by then is kept."""
+    done = sorted({r["seed"] for r in records})
+    results.write_results(PATH, sessions=recordings, profile="fast", seeds=done, records=records)
+
+
 def main():
     torch.set_num_threads(1)
     recordings, records = [load_session(name, "M1") for name in NAMES], []
@@ -67,10 +73,7 @@ def main():
                     about | {"session": s.name, "velocity_r2": r2}
                     for s, r2 in zip(recordings, scores, strict=True)
                 ]
-            print(records[-4:], flush=True)
-            results.write_results(
-                PATH, sessions=recordings, profile="fast", seeds=list(SEEDS), records=records
-            )
+            write(recordings, records)
 
 
 if __name__ == "__main__":

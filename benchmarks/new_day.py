@@ -323,8 +323,11 @@ def run(packed, log, n_jobs, until):
     return True
 
 
-def collect(sessions, log):
-    """Write the records of the log that belong to these sessions and this code."""
+def collect(sessions, log, ran_on=None):
+    """Write the records of the log that belong to these sessions and this code.
+
+    ``ran_on`` says where most of the log was made, if that was another machine than the one that collects it.
+    """
     from companion import results
 
     done = read_log(log)
@@ -337,7 +340,10 @@ def collect(sessions, log):
     for r in records:
         if r["split"] == "validation":
             r["chosen"] = r["settings"] == settled[r["way"], r["method"], r["monkey"]]
-    results.write_results(PATH, sessions=sessions, profile="fast", seeds=[SEED], records=records)
+    content = results.write_results(PATH, sessions=sessions, profile="fast", seeds=[SEED], records=records)
+    if ran_on:
+        content["provenance"]["device"] = ran_on
+        results.write_json(PATH, content)
 
 
 def pack(sessions, path):
@@ -372,6 +378,7 @@ def main():
     asked.add_argument("--jobs", type=int, default=1, help="processes")
     asked.add_argument("--seconds", type=float, default=float("inf"), help="start no job after so long")
     asked.add_argument("--log", type=Path, help="finished jobs; default: in the cache folder")
+    asked.add_argument("--ran-on", help="for collect: the machine and versions that made the log")
     asked.add_argument("--sessions", help="file that pack wrote")
     given = asked.parse_args()
     if given.what == "pack":
@@ -383,7 +390,7 @@ def main():
         log = cache_folder() / "new_day.jsonl"
     log.parent.mkdir(parents=True, exist_ok=True)
     if given.what == "collect":
-        return collect(open_all(given.sessions), log)
+        return collect(open_all(given.sessions), log, given.ran_on)
     run(given.sessions, log, given.jobs, time.time() + given.seconds)
 
 

@@ -1,9 +1,7 @@
-"""A new day with few trials: curves over the number of labelled trials, one sphere for all, a closed loop."""
+"""A new day with few trials: curves over the number of labelled trials, and one sphere for all days."""
 
 import os
-import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,15 +10,13 @@ import plotly.graph_objects as go
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
-from safetensors.numpy import load_file, save_file
-from sklearn.linear_model import LinearRegression
 
 from companion import intervals
-from nerlib import NER, metrics
-from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
+from nerlib.plots import direction_color, watermark_simulated
 from nerlib.session import Session
 
 ALL = np.inf  # all trials of the day, in the column "trials"
+PARITY = 0.03  # how near joint CEBRA should be to the package, set before the run
 GOALS = {8: 0.65, 16: 0.88, 32: 0.94}  # share of the R² with all trials, set before the run
 _RIDGE = {"ridge, 10 bins": {"way": "ridge", "method": "ridge"}}
 _FROZEN = {"way": "frozen", "members": 3}
@@ -161,14 +157,6 @@ def answer(table: pd.DataFrame) -> str:
     )
 
 
-def fit_decoder(model: NER, sessions: Sequence[Session]) -> LinearRegression:
-    """Linear regression from the embedding of a model's sessions to velocity; each weighs the same."""
-    embeddings = model.transform([s.rates for s in sessions], [s.trial for s in sessions])
-    weights = np.concatenate([np.full(len(z), 1 / len(z)) for z in embeddings])
-    velocity = np.concatenate([s.velocity for s in sessions])
-    return LinearRegression().fit(np.concatenate(embeddings), velocity, sample_weight=weights)
-
-
 def validated(records: Sequence[dict]) -> pd.DataFrame:
     """Validation trials, one row a network: each way that was tried, and joint training less the day alone.
 
@@ -187,6 +175,19 @@ def validated(records: Sequence[dict]) -> pd.DataFrame:
         lead = intervals.estimate(scores["joint", 16] - scores["alone", 16], scores.index)
         rows[method] = told | {"joint less alone, 16": f"{lead} {intervals.verdict(lead)}", "n": len(scores)}
     return pd.DataFrame(rows).T
+
+
+def parity(records: Sequence[dict]) -> tuple[pd.DataFrame, str]:
+    """Joint CEBRA beside the `cebra` package (benchmarks/joint_parity.py): R² run by run, and a sentence."""
+    table = pd.DataFrame(records).pivot_table("velocity_r2", ["steps", "rate", "seed"], ["session", "code"])
+    means = table.T.groupby("code").mean().T
+    off = means["nerlib"] - means["cebra"]
+    within = int((off.abs() <= PARITY).sum())
+    return table, (
+        f"Both sessions together, ours is {means['nerlib'].mean():.3f} and the package's "
+        f"{means['cebra'].mean():.3f} on average; the difference is within {PARITY:g} in {within} of "
+        f"{len(off)} runs, from {off.min():+.3f} to {off.max():+.3f}."
+    )
 
 
 def words(k: float) -> str:
@@ -273,71 +274,3 @@ def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> 
     others = paths.sum(axis=0) - paths
     norms = np.linalg.norm(paths, axis=-1) * np.linalg.norm(others, axis=-1)
     return float(((paths * others).sum(axis=-1) / norms).mean())
-
-
-class ClosedLoop:
-    """Velocity bin by bin, from two saved files: the network's and the linear decoder's.
-
-    Parameters
-    ----------
-    model, decoder : paths of `NER.save` and `save_decoder`
-    session : int, the session whose neurons arrive
-    """
-
-    def __init__(self, model: Path, decoder: Path, session: int):
-        self._model, self._session = NER.load(model, device="cpu"), session
-        self._weight, self._offset = (load_file(decoder)[name] for name in ("weight", "offset"))
-        self._window: np.ndarray | None = None
-
-    def start(self) -> None:
-        """A new trial: forget the bins of the last one."""
-        self._window = None
-
-    def step(self, rates: np.ndarray) -> np.ndarray:
-        """Velocity (2,), mm/s, from the rates (N,) of the bin that just ended."""
-        if self._window is None:  # the first bin stands in for the bins before it
-            self._window = np.repeat(rates[None], self._model.window, axis=0)
-        else:
-            self._window[:-1] = self._window[1:]
-            self._window[-1] = rates
-        point = self._model.transform(self._window, session=self._session)[-1]
-        return point @ self._weight + self._offset
-
-
-def save_decoder(path: Path, decoder) -> None:
-    """Write scikit-learn's LinearRegression to a safetensors file."""
-    weight = np.ascontiguousarray(decoder.coef_.T)
-    save_file({"weight": weight, "offset": np.ascontiguousarray(decoder.intercept_)}, path)
-
-
-def replay(loop: ClosedLoop, session: Session) -> tuple[np.ndarray, np.ndarray]:
-    """Decode a session bin by bin; velocity (T, 2) and the seconds of each bin (T,)."""
-    velocity, seconds = np.empty((len(session.trial), 2)), np.empty(len(session.trial))
-    starts = set(session.trial_starts.tolist())
-    rates = np.asarray(session.rates, np.float32)
-    for t in range(len(rates)):
-        if t in starts:
-            loop.start()
-        begun = time.perf_counter()
-        velocity[t] = loop.step(rates[t])
-        seconds[t] = time.perf_counter() - begun
-    return velocity, seconds
-
-
-def hand_paths(velocity: np.ndarray, session: Session, n_trials: int = 8) -> Figure:
-    """Decoded and true hand path of the first trials, one panel a trial."""
-    decoded, true = (metrics.position(v, session) for v in (velocity, session.velocity))
-    n_columns = min(n_trials, session.n_trials)
-    drawn, axes = plt.subplots(
-        1, n_columns, figsize=(9.5, 1.7), sharex=True, sharey=True, layout="constrained"
-    )
-    for k, panel in enumerate(np.atleast_1d(axes)):
-        bins = slice(session.trial_starts[k], session.trial_starts[k] + session.trial_lengths[k])
-        panel.plot(*true[bins].T, color=TRUE, linewidth=2, label="true")
-        panel.plot(*decoded[bins].T, color=DECODED, linewidth=1.4, label="decoded")
-        panel.set(aspect="equal", xticks=[], yticks=[], title=f"{session.direction[bins][0]:.0f}°")
-    drawn.legend(
-        *panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False
-    )
-    sns.despine(drawn, left=True, bottom=True)
-    return watermark_simulated(drawn, [session])

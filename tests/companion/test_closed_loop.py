@@ -1,0 +1,20 @@
+"""A closed loop decodes, bin by bin and from files, what the whole decodes at once."""
+
+import pytest
+from toy import make_session
+
+from companion import closed_loop
+from nerlib import NER
+
+
+def test_a_closed_loop_decodes_as_the_whole_session_does(tmp_path):
+    days = [make_session(seed=seed, n_neurons=8 + seed) for seed in (0, 1)]
+    model = NER(max_iter=20, batch_size=32, window=4, random_state=0, device="cpu")
+    model.fit(*([getattr(s, f) for s in days] for f in ("rates", "labels", "trial")))
+    decoder = closed_loop.fit_decoder(model, days)
+    model.save(tmp_path / "model.safetensors")
+    closed_loop.save_decoder(tmp_path / "decoder.safetensors", decoder)
+    loop = closed_loop.ClosedLoop(tmp_path / "model.safetensors", tmp_path / "decoder.safetensors", 1)
+    velocity, seconds = closed_loop.replay(loop, days[1])
+    whole = decoder.predict(model.transform(days[1].rates, days[1].trial, session=1))
+    assert velocity == pytest.approx(whole, abs=1e-2) and (seconds > 0).all()
