@@ -163,7 +163,8 @@ def write(recordings, found):
     old = json.loads(PATH.read_text()) if PATH.is_file() else {"records": []}
     rows = {identity(row): row for row in old["records"]}
     rows |= {identity(row): row for _, got in sorted(found.items()) for row in got}
-    results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=rows.values())
+    seeds = sorted({row["seed"] for row in rows.values()})
+    results.write_results(PATH, sessions=recordings, profile="fast", seeds=seeds, records=rows.values())
     if old["records"]:  # finished on more than one machine: say so
         content = json.loads(PATH.read_text())
         both = old["provenance"]["device"].split("; ") + [content["provenance"]["device"]]

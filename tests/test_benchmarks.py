@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,31 @@ def test_kept_scores_of_a_new_day_are_of_the_chosen_settings(new_day):
     assert networks
     for r in networks:
         assert r["settings"] == chosen[r["way"], r["method"], r["monkey"]]
+
+
+@pytest.fixture(scope="module")
+def controls():
+    return script("controls")
+
+
+def test_the_plan_of_the_controls_has_each_job_once_and_the_base_first(controls, session):
+    jobs = controls.plan([session, replace(session, name="Other")])
+    assert len(jobs) == len(set(jobs)) and {job.kind for job in jobs} == set(controls.KINDS)
+    assert jobs[0].method == "NER" and jobs[0].value == "none"
+    seeds = [job.seed for job in jobs]
+    assert seeds == sorted(seeds)  # all of the first seed before the second
+
+
+def test_rows_of_controls_replace_their_like_and_finished_jobs_are_known(
+    controls, session, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(controls, "PATH", tmp_path / "controls.json")
+    job = controls.plan([session])[0]
+    about = {"table": job.table, "value": job.value, "method": job.method, "seed": job.seed}
+    row = about | {"session": session.name, "area": session.area, "velocity_r2": 0.1}
+    controls.write([session], {0: [row], 1: [row | {"method": "other"}]})
+    controls.write([session], {0: [row | {"velocity_r2": 0.2}]})
+    rows = json.loads(controls.PATH.read_text())["records"]
+    assert sorted((r["method"], r["velocity_r2"]) for r in rows) == [("NER", 0.2), ("other", 0.1)]
+    assert controls.is_done(job, controls.done(rows))
+    assert not controls.is_done(job._replace(seed=1), controls.done(rows))

@@ -68,6 +68,8 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
             axes.set_xscale("log")
             axes.set_xticks(order, [f"{v:g}" for v in order], fontsize=8)
             axes.set_xticks([], minor=True)
+        else:
+            axes.set_xticks(order, [f"{v:g}" if v != 2 else "" for v in order], fontsize=8)
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
@@ -99,7 +101,7 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
     )
     first = line_styles(NAMES)["NER"]["color"]
     for axes, metric in zip(panels[0], metrics, strict=True):
-        low = -1.0
+        low = max(-1.0, float(rows[metric].min()) - 0.02)  # an arrow stands for means beyond the axis
         axes.axvline(0, color="0.7", linewidth=0.8)
         for place, name in enumerate(order):
             part = rows[rows["method"] == name]

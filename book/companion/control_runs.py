@@ -158,14 +158,32 @@ def fold_scores(session, method, seed, **settings):
         yield about | {"value": k} | scores
 
 
+def broken_scores(session, method, seed):
+    """Scores of a session after each of the `CONTROLS`, which is their ``value``."""
+    for control, destroy in CONTROLS.items():
+        train, test = destroy(session, seed).split()
+        with threadpool_limits(1):
+            _, embedded = embed(method, seed, train, train, test)
+            scores = controls.score(train, test, embedded)
+        about = {"session": session.name, "area": session.area, "method": method, "seed": seed}
+        yield about | {"value": control} | scores
+
+
 def drift(job, **settings):
     """Fitted on the first two fifths of trials, scored on each of the later ones."""
-    session = opened(*job.recordings[0])
+    yield from drift_scores(opened(*job.recordings[0]), job.method, job.seed, **settings)
+
+
+def drift_scores(session, method, seed, **settings):
+    """Scores of the third, fourth and last fifth of a session; ``value`` is 0, 1, 2."""
     one, two, *later = [test for _, test in controls.folds(session)]
     first = session.select(slice(one.n_trials + two.n_trials))
-    _, (own, *embedded) = embed(job.method, job.seed, first, first, *later, **settings)
-    for k, (test, z) in enumerate(zip(later, embedded, strict=True)):
-        yield {"value": k} | controls.score(first, test, (own, z))
+    about = {"session": session.name, "area": session.area, "method": method, "seed": seed}
+    with threadpool_limits(1):
+        _, (own, *embedded) = embed(method, seed, first, first, *later, **settings)
+        scores = [controls.score(first, test, (own, z)) for test, z in zip(later, embedded, strict=True)]
+    for k, found in enumerate(scores):
+        yield about | {"value": k} | found
 
 
 def direction(job, **settings):

@@ -83,12 +83,12 @@ def shared(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 def told(lead: Estimate | None, unit: str = "") -> str:
     """A difference in words: "ahead by 0.02 [0.01, 0.03]", "level (…)" where the interval holds zero."""
     if lead is None:
-        return "not compared"
+        return "not run yet"
     word = intervals.verdict(lead)
     size = f"{abs(lead.mean):.3g}{unit}"
     span = "" if lead.low is None else f"{lead.low:+.3g} to {lead.high:+.3g}"
     if word in ("ahead", "behind"):
-        return f"{word} by {size} ({span}; {lead.positive} of {lead.values} above zero)"
+        return f"{word} by {size} ({span}; {lead.positive} of {lead.values} positive)"
     return f"{word} ({lead.mean:+.3g}{unit}{', ' + span if span else ''})"
 
 
@@ -167,9 +167,9 @@ def open_kept(path: str | Path, sessions: Sequence[Session]) -> tuple[pd.DataFra
     about = json.loads(Path(path).read_text())["provenance"]
     count = f"{len(rows)} rows of {rows.groupby(['session', 'area']).ngroups} recordings"
     packages = ", ".join(f"{name} {about['versions'][name]}" for name in ("torch", "scikit-learn"))
-    seeds = ", ".join(map(str, about["seeds"]))
+    seeds = ", ".join(map(str, sorted(rows["seed"].unique())))
     return rows, (
-        f"*Kept result: {count}, seeds {seeds}, profile {about['profile']}; {packages}; "
+        f"*Kept result: {count}; profile {about['profile']}, seeds: {seeds}; {packages}; "
         f"{about['device']}; {about['date']}, commit {about['commit']}.*"
     )
 

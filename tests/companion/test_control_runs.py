@@ -74,6 +74,15 @@ def test_folds_and_drift(kind, values):
     assert all(row["velocity_r2"] > 0.9 for row in rows)
 
 
+def test_broken_sessions_are_decoded_worse_and_permuted_movements_at_chance(sessions):
+    """The toy's summed rate and its periodic targets still tell something, so the others are above chance."""
+    (plain,) = rows_of("within", "ridge")
+    rows = {row["value"]: row for row in control_runs.broken_scores(sessions["S0"], "ridge", 0)}
+    assert rows.keys() == CONTROLS.keys()
+    assert max(row["velocity_r2"] for row in rows.values()) < 0.9 < plain["velocity_r2"]
+    assert rows["movements permuted"]["velocity_r2"] < 0
+
+
 def test_directions():
     (row,) = rows_of("direction", "ridge")
     assert row["velocity_r2"] > 0.9 and row["angle_error"] < 20

@@ -9,6 +9,7 @@ from toy import make_session
 
 from companion import controls
 from nerlib import Ridge, metrics
+from nerlib.runs import fit_run
 
 SEEDS = range(8)
 
@@ -118,6 +119,26 @@ def test_endpoints():
     assert controls.endpoint_error(true + [3.0, 4.0], true, session) == pytest.approx(5)
     perfect = scored(Ridge(periods=session.periods), make_session(n_trials=40, noise=0))
     assert perfect["endpoint"] < 2 and perfect["endpoint_direct"] > 20  # rates hold velocity, not position
+
+
+def test_confusion_counts_trials_and_neighbours():
+    runs = [fit_run(make_session(n_trials=160, noise=3, seed=s), "ridge", name="ridge") for s in (0, 1)]
+    directions, counts = controls.confusion(runs)
+    assert list(directions) == list(45.0 * np.arange(8)) and counts.sum() == 2 * 32
+    assert 32 < np.trace(counts) < 64
+    near = np.eye(8, dtype=int) + np.roll(np.eye(8, dtype=int), 1, axis=1)
+    assert controls.neighbour_share(directions, near) == 1
+    assert controls.neighbour_share(directions, np.roll(np.eye(8, dtype=int), 4, axis=1)) == 0
+    assert np.isnan(controls.neighbour_share(directions, np.eye(8, dtype=int)))
+
+
+def test_averages_explain_what_is_alike():
+    session = make_session()
+    assert controls.share_of_averages(session) == pytest.approx(1)
+    rng = np.random.default_rng(0)
+    noise = session.velocity.std() * rng.normal(size=session.velocity.shape)
+    mixed = replace(session, velocity=session.velocity + noise)
+    assert 0.5 < controls.share_of_averages(mixed) < 0.7  # five trials an average
 
 
 def test_folds_hold_out_each_trial_once_in_time_order():
