@@ -94,8 +94,13 @@ def common(table: pd.DataFrame, lines: dict[str, dict]) -> dict[str, pd.DataFram
 
 def summary(curve: pd.DataFrame) -> pd.DataFrame:
     """Mean over recordings with its interval (`intervals.estimate`), one row a number of trials."""
-    found = {k: intervals.estimate(own, _sessions(own.index)) for k in curve if len(own := curve[k].dropna())}
-    return pd.DataFrame({k: estimate._asdict() for k, estimate in found.items()}).T
+    return pd.DataFrame({k: at(curve, k)._asdict() for k in curve if curve[k].notna().any()}).T
+
+
+def at(curve: pd.DataFrame, trials: float) -> intervals.Estimate:
+    """The mean over recordings with so many labelled trials."""
+    own = curve[trials].dropna()
+    return intervals.estimate(own, _sessions(own.index))
 
 
 def lead(curve: pd.DataFrame, other: pd.DataFrame) -> dict:
