@@ -207,9 +207,13 @@ class EncoderMethod(Method):
         if joint.is_list(X):
             trial = [None] * len(X) if trial is None else trial
             return [self.transform(*one, session=i) for i, one in enumerate(zip(X, trial, strict=True))]
-        encoder = self.encoders_[session := self._check_session(session)]
+        session = self._check_session(session)
         X = self._check_rates(X, session)
-        trial = self._check_trial(trial, len(X))
+        return self._embed(X, self._check_trial(trial, len(X)), session)
+
+    def _embed(self, X, trial, session):
+        """`transform` of checked arrays of one session."""
+        encoder = self.encoders_[session]
         device = encoder[0].weight.device
         if len(X) <= _NUMPY_MAX_ROWS and device.type == "cpu":
             return encoder.embed_few(stacked(np.asarray(X, np.float32), trial, self.window))
@@ -253,12 +257,9 @@ class EncoderMethod(Method):
         return gather
 
     def _training_gatherer(self, rates, trial, device, generator):
-        """`_gatherer`'s callable; with neurons hidden at random, if so wished."""
-        gather, n_neurons, kept = (
-            self._gatherer(as_tensor(rates).to(device), trial),
-            rates.shape[1],
-            1 - self.neuron_dropout,
-        )
+        """`_gatherer`'s callable; with neurons hidden at random where that is asked for."""
+        gather = self._gatherer(as_tensor(rates).to(device), trial)
+        n_neurons, kept = rates.shape[1], 1 - self.neuron_dropout
 
         def hide(bins):
             inputs = gather(bins).view(len(bins), self.window, n_neurons)

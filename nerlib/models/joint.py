@@ -178,7 +178,7 @@ def remember(method, sessions, seed):
     chosen = choose_anchors(trials, np.random.default_rng(seed))
     kept = []
     for number, (rows, trial, (rates, labels, _)) in enumerate(zip(chosen, trials, sessions, strict=True)):
-        kept.append((method.transform(rates[rows], trial[rows], number), labels[rows], trial[rows]))
+        kept.append((method._embed(rates[rows], trial[rows], number), labels[rows], trial[rows]))
     labels, trial, _ = pool(kept)
     points = np.concatenate([points for points, *_ in kept])
     return Anchors(points, labels, trial.astype(np.int64))

@@ -181,8 +181,8 @@ def test_neuron_dropout_trains_another_network_and_embeds_without_chance(name, s
 
 
 def test_neuron_dropout_hides_whole_neurons_with_their_history():
-    model, rates = method("NER", window=3, neuron_dropout=0.25), torch.ones(400, 3 * 8)
-    hide = model._with_dropout(lambda bins: rates[: len(bins)], 8, torch.Generator().manual_seed(0))
+    model, rates = method("NER", window=3, neuron_dropout=0.25), np.ones((400, 8), np.float32)
+    hide = model._training_gatherer(rates, None, torch.device("cpu"), torch.Generator().manual_seed(0))
     hidden = hide(np.arange(400)).reshape(400, 3, 8)
     assert torch.equal(hidden[:, 0], hidden[:, 1]) and torch.equal(hidden[:, 0], hidden[:, 2])
     assert hidden.unique().tolist() == pytest.approx([0, 4 / 3])
