@@ -147,3 +147,25 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
     figure.supxlabel("training step", fontsize=9)
     figure.supylabel("loss", fontsize=9)
     return figure
+
+
+def both_values(table: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+    """Scores in two or more ways, a row a score and a marker a way; a line joins the ways of a row.
+
+    Parameters
+    ----------
+    table : DataFrame, index names of scores, one column a way
+    sessions : list of Session behind them
+    """
+    figure, axes = plt.subplots(figsize=(6.5, 0.9 + 0.36 * len(table)), layout="constrained")
+    places = np.arange(len(table))
+    axes.hlines(places, table.min(axis=1), table.max(axis=1), color="0.8", linewidth=1.5, zorder=1)
+    styles = line_styles(table.columns)
+    for (name, scores), marker in zip(table.items(), "osD^v", strict=False):
+        axes.plot(scores, places, marker, color=styles[name]["color"], label=name, linestyle="none")
+    axes.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+    axes.set(xlabel="score", ylim=(len(table) - 0.5, -0.5))
+    axes.set_yticks(places, table.index)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=len(table.columns), frameon=False, fontsize=9)
+    return watermark_simulated(figure, sessions)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,15 @@ def test_an_angle_in_degrees_puts_neighbours_far_apart():
     assert linear.tolist() == [0, 45, 315] and np.minimum(linear, 360 - linear).tolist() == [0, 45, 45]
 
 
+def test_fewer_dimensions_than_the_movement_has_cannot_hold_it():
+    """Four independent signals of equal variance: three of them explain three quarters of their sum."""
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(20_000, 4))
+    total = signals.sum(axis=1)
+    explained = [LinearRegression().fit(signals[:, :d], total).score(signals[:, :d], total) for d in (3, 4)]
+    assert explained == pytest.approx([0.75, 1], abs=0.02)
+
+
 def test_a_second_fit_of_umap_has_axes_of_its_own():
     """The decoder of the first fit is worth nothing on it, though the same trials are embedded twice."""
     session = make_session()
@@ -162,6 +172,15 @@ def test_figures(kept, session):
     table = pd.DataFrame({"recording": ["a"], "method": ["NER"], "train": [0.8], "test": [0.7]})
     assert audit_figures.train_test(table).axes[0].get_yticklabels()[0].get_text() == "a"
     audit_figures.peaks(pd.DataFrame({"published": [0.3], "corrected": [0.1]}, index=[32]), 1 / 8)
+
+
+def test_both_values_of_a_score_stand_in_one_row(session):
+    table = pd.DataFrame({"NER": [0.8, 0.9], "CEBRA": [-0.5, 0.7]}, index=["velocity", "position"])
+    figure = audit_figures.both_values(table, [replace(session, simulated=True)])
+    ner, cebra = figure.axes[0].lines[:2]
+    assert ner.get_xdata().tolist() == [0.8, 0.9] and cebra.get_xdata().tolist() == [-0.5, 0.7]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == ["velocity", "position"]
+    assert figure.get_suptitle() == "SIMULATED"
 
 
 def test_losses_have_a_panel_for_each_recording_and_method():
