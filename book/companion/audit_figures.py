@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import r2_score
 
 from companion.audit import exchanged
-from companion.figures import line_styles
+from companion.figures import line_styles, method_color
 from nerlib.plots import watermark_simulated
 from nerlib.session import Session
 
@@ -30,7 +30,7 @@ def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
     span = np.array([true.min(), true.max()])
     for axes, (name, velocity) in zip(np.atleast_1d(panels), decoded.items(), strict=True):
         axes.plot(span, span, color="0.6", linewidth=1)
-        axes.plot(true, velocity[:, 0], ".", markersize=2, alpha=0.4)
+        axes.plot(true, velocity[:, 0], ".", markersize=2, alpha=0.4, color=method_color(name))
         right, wrong = (
             r2_score(*pair) for pair in ((session.velocity, velocity), (velocity, session.velocity))
         )

@@ -85,11 +85,13 @@ def told(lead: Estimate | None, unit: str = "") -> str:
     if lead is None:
         return "not run yet"
     word = intervals.verdict(lead)
-    size = f"{abs(lead.mean):.3g}{unit}"
-    span = "" if lead.low is None else f"{lead.low:+.3g} to {lead.high:+.3g}"
+    digits = 1 if unit else 3
+    size = f"{abs(lead.mean):.{digits}f}{unit}"
+    span = "" if lead.low is None else f"{lead.low:+.{digits}f} to {lead.high:+.{digits}f}".replace("-", "−")
     if word in ("ahead", "behind"):
         return f"{word} by {size} ({span}; {lead.positive} of {lead.values} positive)"
-    return f"{word} ({lead.mean:+.3g}{unit}{', ' + span if span else ''})"
+    mean = f"{lead.mean:+.{digits}f}".replace("-", "−")
+    return f"{word} ({mean}{unit}{', ' + span if span else ''})"
 
 
 def compare(rows: pd.DataFrame, column: str, first, second, metric: str = "velocity_r2") -> str:

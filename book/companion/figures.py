@@ -70,7 +70,7 @@ def as_html(figure: go.Figure, label: str, **options) -> HTML:
     elsewhere it is part of the output.
     """
     source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
-    config = {"responsive": True, "displaylogo": False}
+    config = {"responsive": True, "displayModeBar": False}  # its buttons would cover titles
     html = figure.to_html(full_html=False, include_plotlyjs=source, auto_play=False, config=config, **options)
     return HTML(f'<div class="interactive" role="img" aria-label="{label}">{html}</div>')
 

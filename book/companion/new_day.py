@@ -1,6 +1,5 @@
 """A new day with few trials: curves over the number of labelled trials, and one sphere for all days."""
 
-import os
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -12,6 +11,7 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from companion import intervals
+from companion.figures import COLORS, as_html, method_color
 from nerlib.plots import direction_color, watermark_simulated
 from nerlib.session import Session
 
@@ -133,8 +133,8 @@ def goals(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
-    """Leads over ridge with ten bins, in words: one row a curve, one column a number of trials."""
-    ridge = only(table, "ridge", "ridge")
+    """Leads over ridge with ten bins, in words: one row a curve, one column a number of trials of `GOALS`."""
+    ridge = only(table, "ridge", "ridge")[[*GOALS, ALL]]
     told = {
         title: {
             words(k): f"{found} {intervals.verdict(found)}"
@@ -212,13 +212,11 @@ def figure(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
         1, len(panels), figsize=(9.5, 3.8), sharey=True, layout="constrained", squeeze=False
     )
     for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        colors, found_lines = iter(sns.color_palette("colorblind")), common(table, lines)
+        others, found_lines = iter(sns.color_palette("colorblind")[2:]), common(table, lines)
         for name, curve in found_lines.items():
-            style = (
-                {"color": next(colors), "linewidth": 2}
-                if "ridge" not in name
-                else {"color": "0.4", "linestyle": "--"}
-            )
+            named = name in COLORS or "ridge" in name
+            style = {"color": method_color(name) if named else next(others), "linewidth": 2}
+            style |= {"linestyle": "--"} if "ridge" in name else {}
             found = summary(curve)
             place = np.log2([k if k != ALL else 180 for k in found.index])
             panel.plot(place, found["mean"].astype(float), marker="o", markersize=3.5, label=name, **style)
@@ -264,10 +262,8 @@ def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTM
         title={"text": title, "font": {"size": 14}}, height=480, margin={"l": 0, "r": 0, "t": 40, "b": 0},
         scene={"aspectmode": "cube", "camera": {"eye": eye}}, legend={"title": {"text": "direction"}},
     )  # fmt: skip
-    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
-    html = drawn.to_html(full_html=False, include_plotlyjs=source, config={"responsive": True})
     label = "Average trajectories of all recordings on one sphere, coloured by direction; directions coincide"
-    return HTML(f'<div role="img" aria-label="{label}">{html}</div>')
+    return as_html(drawn, label)
 
 
 def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> float:

@@ -218,10 +218,12 @@ def describe(sessions: Sequence[Session], absent: Iterable[tuple] = (), *, profi
         raise ValueError(f"no session is available: {absent}; set NERLIB_DATA, or use simulated data")
     simulated = any(session.simulated for session in sessions)
     names = ", ".join(f"{session.name} {session.area}" for session in sessions)
-    lines = [
-        f"**{'SIMULATED' if simulated else 'Recorded'}** · profile `{profile}` · "
-        f"{len(sessions)} recording{'s' if len(sessions) > 1 else ''}: {names}."
-    ]
+    by_reason: dict[str, list[str]] = {}
+    for name, area, reason in absent:
+        by_reason.setdefault(reason, []).append(f"{name} {area}")
+    count = f"{len(sessions)} recording{'s' * (len(sessions) > 1)}"
+    kind = f"**{'SIMULATED' if simulated else 'Recorded'}** · profile `{profile}` · {count}"
+    lines = [f"{kind}: {names}." if len(sessions) == 1 and not by_reason else f"{kind}."]
     if simulated:
         lines.append("These numbers test the code. They say nothing about the brain, and reproduce nothing.")
     if profile == "quick":
@@ -229,13 +231,13 @@ def describe(sessions: Sequence[Session], absent: Iterable[tuple] = (), *, profi
             "Quick: one seed; pi-VAE, UMAP (except in chapters 2 and 10) and nearest-neighbor decoders are "
             "left out."
         )
-    by_reason: dict[str, list[str]] = {}
-    for name, area, reason in absent:
-        by_reason.setdefault(reason, []).append(f"{name} {area}")
-    if by_reason:
+    if len(sessions) > 1 or by_reason:
         missing = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in by_reason.items())
-        what = "Absent, replaced by simulated sessions" if simulated else "Absent, not replaced"
-        lines.append(f"**{what}:** {missing}.")
+        what = "absent, replaced by simulated sessions" if simulated else "absent, not replaced"
+        number = sum(map(len, by_reason.values()))
+        title = f"Which recordings{f', and the {number} that are {what}' if number else ''}"
+        told = [f"{names}.", *([f"**{what.capitalize()}:** {missing}."] if number else [])]
+        lines.append("\n\n".join([f"<details><summary>{title}</summary>", *told, "</details>"]))
     return "\n\n".join(lines)
 
 

@@ -22,6 +22,7 @@ def test_simulated_sessions_are_marked():
 def test_absent_sessions_are_told(session):
     absent = [("A", "M1", "no network"), ("A", "PMd", "no network"), ("B", "S1", "too short")]
     told = results.describe([session], absent, profile="fast")
+    assert "<details><summary>Which recordings, and the 3 that are absent, not replaced</summary>" in told
     assert "**Absent, not replaced:** A M1, A PMd (no network); B S1 (too short)." in told
     told = results.describe([make_session(simulated=True)], absent[:1], profile="fast")
     assert "**Absent, replaced by simulated sessions:** A M1 (no network)." in told
