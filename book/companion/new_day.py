@@ -18,6 +18,7 @@ from nerlib.session import Session
 ALL = np.inf  # all trials of the day, in the column "trials"
 PARITY = 0.03  # how near joint CEBRA should be to the package, set before the run
 GOALS = {8: 0.65, 16: 0.88, 32: 0.94}  # share of the R² with all trials, set before the run
+AXES = ("xaxis", "yaxis", "zaxis")
 _RIDGE = {"ridge, 10 bins": {"way": "ridge", "method": "ridge"}}
 _FROZEN = {"way": "frozen", "members": 3}
 PANELS = {  # title -> name of a line -> arguments of `only`
@@ -260,7 +261,8 @@ def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTM
     title = f"{len(sessions)} recordings, no rotation" + " · SIMULATED" * any(s.simulated for s in sessions)
     drawn.update_layout(
         title={"text": title, "font": {"size": 14}}, height=480, margin={"l": 0, "r": 0, "t": 40, "b": 0},
-        scene={"aspectmode": "cube", "camera": {"eye": eye}}, legend={"title": {"text": "direction"}},
+        scene={"aspectmode": "cube", "camera": {"eye": eye}} | dict.fromkeys(AXES, {"visible": False}),
+        legend={"title": {"text": "direction"}},
     )  # fmt: skip
     label = "Average trajectories of all recordings on one sphere, coloured by direction; directions coincide"
     return as_html(drawn, label)
