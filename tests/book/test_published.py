@@ -150,7 +150,7 @@ def test_read_builds_the_pages_and_runs_nothing(tmp_path):
     assert (
         'class="verdict verdict-reproduced"' in front and "plotly" in front and "_images/front.png" in front
     )
-    assert "Authors&#8217; NER embeddings" in (tmp_path / "html" / "all_results.html").read_text()
+    assert "NER embeddings, training trials" in (tmp_path / "html" / "all_results.html").read_text()
     pages = [(tmp_path / "html" / f"{chapter.stem}.html").read_text() for chapter in CHAPTERS]
     assert all("cell_output" in page for page in pages)
 
