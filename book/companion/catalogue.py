@@ -136,7 +136,9 @@ def list_sessions() -> pd.DataFrame:
     return table
 
 
-def load_session(name: str, area: str | None = None, *, smoothing: str = "published") -> Session:
+def load_session(
+    name: str, area: str | None = None, *, smoothing: str = "published", smooth_sd: float = 0.045
+) -> Session:
     """One of the paper's sessions, verified, or a simulated one.
 
     Parameters
@@ -144,11 +146,13 @@ def load_session(name: str, area: str | None = None, *, smoothing: str = "publis
     name : str, as in ``list_sessions()``, e.g. "Chewie_20161007" or "MC_Maze" (with all its trials), or a
         simulated one, e.g. "Sim_M1_day000"
     area : str or None, "M1", "PMd", "S1" (MC_Maze: "M1+PMd"); None is the session's first area
-    smoothing : "published" or "causal", as in `nerlib.read_nwb`
+    smoothing, smooth_sd : as in `nerlib.read_nwb`; another width than the paper's for bundled sessions alone.
+        These hold four bins before and after each trial, so a wider kernel meets zeros in a trial's first
+        and last bins
 
     Raises
     ------
-    ValueError : unknown area or smoothing
+    ValueError : unknown area or smoothing; another width for a session that is not bundled
     FileNotFoundError, DataError : (Unavailable) the file is not here; the file is damaged
     """
     found, day = _parse_simulated(name) if name.startswith("Sim_") else (None, None)
@@ -159,9 +163,12 @@ def load_session(name: str, area: str | None = None, *, smoothing: str = "publis
     if found:
         return simulate_session(area=area, day=day, smoothing=smoothing)
     path = find_file(name)
+    if smooth_sd != 0.045 and not find_entry(name).bundled:
+        raise ValueError(f"{name} is not bundled, so its smooth_sd is 0.045 s; got {smooth_sd}")
     if path.suffix == ".nwb":
         settings = MAZE_SCHEMA if name == "MC_Maze" else {"area": area, "counts": f"ecephys/counts_{area}"}
-        settings = {"n_bins": N_BINS.get(area), "smoothing": smoothing, "name": name} | settings
+        settings = {"smoothing": smoothing, "smooth_sd": smooth_sd} | settings
+        settings = {"n_bins": N_BINS.get(area), "name": name} | settings
         return replace(read_nwb(path, **settings), area=area)
     session = read_authors_mat(path, area, N_BINS[area])
     if smoothing == "published":

@@ -1,0 +1,188 @@
+"""NER at its best, `best` and `causal`, and its nearest rivals: settings by validation, then one test.
+
+    python benchmarks/best.py choose
+    python benchmarks/best.py test
+
+`choose` starts from settings, changes one at a time, then makes the changes that helped together, the most
+helpful first. It does so for NER, for the MSE bottleneck and for ridge alike, on published and on causal
+rates. A candidate's score is the mean of velocity R², position R², direction accuracy and single-trial R² on
+validation trials, over all recordings. Test trials choose nothing: `choose` sees sessions that are reduced to
+their training trials, of which the last fifth is the validation set; `test` fits what the kept scores choose.
+Three quarters of an hour on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote.
+Finished runs are cached: a second call continues where the first one stopped.
+"""
+
+import json
+import sys
+from functools import cache
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
+
+import pandas as pd
+
+from companion import paper, results
+from companion.catalogue import cache_folder, load_session, open_sessions
+from nerlib import Ensemble, experiments
+
+PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "best.json"
+SEED = 42
+SCORES = ["velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2"]
+SMOOTHING = {"best": "published", "causal": "causal"}
+MEMBERS = (1, 5)  # fits that are averaged
+START: dict[str, dict] = {
+    "NER": {
+        "window": 15,
+        "temperature": 0.25,
+        "weights": (1, 1, 0.5),
+        "learning_rate": 6e-3,
+        "neuron_dropout": 0.3,
+        "max_iter": 1200,
+        "batch_size": 128,
+        "weight_averaging": 0.75,
+        "n_components": 3,
+        "smooth_sd": 0.045,
+    },
+    "MSE bottleneck": {
+        "window": 15,
+        "learning_rate": 1e-2,
+        "neuron_dropout": 0.3,
+        "max_iter": 1600,
+        "batch_size": 64,
+        "weight_averaging": 0.75,
+        "smooth_sd": 0.045,
+    },
+    "ridge": {"window": 10, "smooth_sd": 0.045},
+}
+AXES: dict[str, list] = {
+    "window": [5, 10, 15, 20],
+    "smooth_sd": [0.0, 0.03, 0.045, 0.06],  # s; 0: raw counts
+    "neuron_dropout": [0.15, 0.3, 0.5],
+    "learning_rate": [3e-3, 6e-3, 1e-2],
+    "temperature": [0.15, 0.25, 0.4],
+    "weights": [(1, 1, 0.25), (1, 1, 0.5), (1, 1, 1)],
+    "max_iter": [1200, 1600, 2400],
+    "batch_size": [64, 128, 256],
+    "weight_averaging": [0.5, 0.75, 0.9],
+    "n_components": [4],  # to see what a fourth dimension would give; `best` has three
+}
+OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
+OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights"), "MSE bottleneck": (*OF_ALL,)}
+
+
+def describe(settings):
+    """Settings as text, as they stand in the records."""
+    return ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
+
+
+def singles(name, form):
+    """The start and all settings that differ from it in one: list of dict."""
+    start = START[name]
+    axes = OF_CAUSAL.get(name, OF_ALL) if form == "causal" else AXES
+    return [start] + [
+        start | {axis: value}
+        for axis in axes
+        if axis in start
+        for value in AXES[axis]
+        if value != start[axis] and not (axis == "window" and value == 5 and name != "ridge")
+    ]
+
+
+def mean_scores(records, title):
+    """settings as text -> the mean of the four validation scores over recordings."""
+    table = pd.DataFrame(records).query("method == @title")
+    return table[SCORES].mean(axis=1).groupby(table["settings"]).mean()
+
+
+def together(name, form, records):
+    """The changes that helped, made together: the two that helped most, the three, and so on."""
+    score, start = mean_scores(records, f"{name}, {form}"), START[name]
+    best = {}  # axis -> gain and value
+    for settings in singles(name, form)[1:]:
+        ((axis, value),) = (item for item in settings.items() if item not in start.items())
+        gain = score[describe(settings)] - score[describe(start)]
+        if axis != "n_components" and gain > best.get(axis, (0, None))[0]:
+            best[axis] = gain, value
+    ranked = sorted(best, key=lambda axis: -best[axis][0])
+    changes = [{axis: best[axis][1] for axis in ranked[:n]} for n in range(2, len(ranked) + 1)]
+    return [start | change for change in changes]
+
+
+def chosen(name, form, records):
+    """The three-dimensional candidate with the best validation score."""
+    candidates = singles(name, form) + together(name, form, records)
+    allowed = [s for s in candidates if s.get("n_components", 3) == 3]
+    score = mean_scores(records, f"{name}, {form}")
+    return max(allowed, key=lambda settings: score[describe(settings)])
+
+
+def build(name, settings, members=1):
+    """An estimator with these settings, or an ensemble of it."""
+    own = {key: value for key, value in settings.items() if key != "smooth_sd"}
+    method = paper.make_method(name, "fast", **own)
+    return method if members == 1 else Ensemble(method, n_members=members)
+
+
+@cache
+def opened(smoothing, smooth_sd):
+    """All recordings, smoothed in this way."""
+    recordings = open_sessions("recorded")[0]
+    return [load_session(s.name, s.area, smoothing=smoothing, smooth_sd=smooth_sd) for s in recordings]
+
+
+def run(sessions, methods):
+    records = experiments.run(sessions, methods, [SEED], cache=cache_folder() / "runs")
+    kept = [r for r in records if r["split"] == "test" and r["protocol"] == "corrected"]
+    return [{k: v for k, v in r.items() if k != "direction_over_time"} for r in kept]
+
+
+def on_validation(title, form, tried):
+    """Scores on validation trials of (settings, estimator) pairs."""
+    records = []
+    for width in sorted({settings["smooth_sd"] for settings, _ in tried}):
+        # No test trial goes further than this line.
+        training = [session.split()[0] for session in opened(SMOOTHING[form], width)]
+        methods = {describe(s): method for s, method in tried if s["smooth_sd"] == width}
+        records += run(training, methods)
+    named = {"method": f"{title}, {form}", "split": "validation"}
+    return [r | named | {"settings": r["method"]} for r in records]
+
+
+def choose():
+    """Validation scores of all candidates, kept."""
+    records = []
+    for form in SMOOTHING:
+        for name in START:
+            records += on_validation(name, form, [(s, build(name, s)) for s in singles(name, form)])
+            more = together(name, form, records)
+            records += on_validation(name, form, [(s, build(name, s)) for s in more])
+            print(form, name, describe(chosen(name, form, records)), flush=True)
+            write(records)
+    best = chosen("NER", "best", records)
+    for members in MEMBERS:
+        found = on_validation("NER, members", "best", [(best, build("NER", best, members))])
+        records += [r | {"settings": f"members={members}"} for r in found]
+    write(records)
+
+
+def test():
+    """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
+    records = [r for r in json.loads(PATH.read_text())["records"] if r["split"] == "validation"]
+    sizes = mean_scores(records, "NER, members, best")
+    members = int(sizes.idxmax().removeprefix("members="))
+    found = []
+    for form, smoothing in SMOOTHING.items():
+        for name in START:
+            best = chosen(name, form, records)
+            method = build(name, best, members if name != "ridge" else 1)
+            found += run(opened(smoothing, best["smooth_sd"]), {f"{name}, {form}": method})
+            write(records + found)
+
+
+def write(records):
+    recordings = open_sessions("recorded")[0]
+    results.write_results(PATH, sessions=recordings, profile="fast", seeds=[SEED], records=records)
+
+
+if __name__ == "__main__":
+    {"choose": choose, "test": test}[sys.argv[1]]()
