@@ -1,13 +1,14 @@
-"""Every method with 1 and 10 bins of history, and NER at its best: settings by validation, then one test.
+"""Every method with 1 and 10 bins of history: settings by validation, then one test.
 
     python benchmarks/equal_chances.py choose
     python benchmarks/equal_chances.py test
 
 Test trials choose nothing: `choose` fits and scores sessions that are reduced to their training trials, of
 which the last fifth is the validation set, and keeps the scores; `test` fits what these scores choose. The
-same number of candidates for every method, one recording of each session, one seed; NER's best on all
-recordings. Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json,
-which chapter 3 quotes. Finished runs are cached: a second call continues where the first one stopped.
+same number of candidates for every method, one recording of each session, one seed. With ten bins, methods
+are tested on causal rates as well, with the same settings. NER at its best is searched in benchmarks/best.py.
+Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3
+quotes. Finished runs are cached: a second call continues where the first one stopped.
 """
 
 import json
@@ -20,7 +21,7 @@ import pandas as pd
 
 from companion import paper, results
 from companion.catalogue import cache_folder, load_session, open_sessions
-from nerlib import Ensemble, experiments
+from nerlib import experiments
 
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "equal_chances.json"
 SEARCH_SEED, SEEDS, BINS = 42, (42, 43), (1, 10)
@@ -40,16 +41,9 @@ CANDIDATES: dict[str, list[dict]] = {
     "dPCA": [{}],  # chooses its penalty itself, of 26, on training trials
     "ridge": [{}],  # of 8
 }
-# NER's best, and its causal form: all with 30 % of neurons dropped.
-BEST = [
-    {"window": window, "temperature": 0.25, "learning_rate": 6e-3, "weights": (1, 1, weight)}
-    for window in (10, 15)
-    for weight in (1, 0.5)
-]
-BEST += [BEST[0] | {"temperature": 0.15}, BEST[0] | {"neuron_dropout": 0.5}]
-MEMBERS = (1, 5)  # fits that are averaged, of the best of these
-ENSEMBLES = ("MSE bottleneck",)  # rivals that get as many; another seed of an ensemble is five more fits
-SMOOTHING = {"best": "published", "causal": "causal"}
+# Tested on causal rates too. pi-VAE's window is centred; dPCA and UMAP take long; NER, the bottleneck and
+# ridge are searched for these rates in benchmarks/best.py.
+CAUSAL = ("CEBRA", "CEBRA-velocity", "UMAP-label", "PCA")
 
 
 def describe(settings):
@@ -68,12 +62,6 @@ def titled(name, window):
 
 def build(name, window, settings):
     return paper.make_method(name, "fast", window=window, **settings)
-
-
-def build_best(settings, members):
-    """One NER, or an ensemble of it."""
-    ner = paper.make_method("NER", "fast", **DROPOUT | settings)
-    return ner if members == 1 else Ensemble(ner, n_members=members)
 
 
 def run(sessions, methods, seeds):
@@ -104,40 +92,12 @@ def search(sessions):
     return on_validation(first, tried)
 
 
-def search_best(sessions, title):
-    """Validation scores of `BEST` on all recordings."""
-    return on_validation(sessions, {(title, describe(s)): build_best(s, 1) for s in BEST})
-
-
-def search_members(sessions, records):
-    """Validation scores of one fit and of an ensemble of the best of `BEST`, on all recordings."""
-    best = chosen(records, "NER, best", BEST)
-    sizes = {("NER, best, members", f"members={members}"): build_best(best, members) for members in MEMBERS}
-    return on_validation(sessions, sizes)
-
-
 def chosen(records, title, candidates):
     """The candidate with the best validation score, the mean of the three, over recordings."""
     table = pd.DataFrame(records).query("method == @title")
     score = table[["velocity_r2", "position_r2", "direction_accuracy"]].mean(axis=1)
     best = score.groupby(table["settings"]).mean().idxmax()
     return next(settings for settings in candidates if describe(settings) == best)
-
-
-def chosen_best(records, title):
-    """NER with the settings that were best for its rates, and the number of members that was best."""
-    sizes = [{"members": members} for members in MEMBERS]
-    members = chosen(records, "NER, best, members", sizes)
-    return build_best(chosen(records, f"NER, {title}", BEST), **members)
-
-
-def alike(methods, smoothing):
-    """What stands beside NER's best: ensembles of rivals, and all of them on causal rates where NER is."""
-    found = {name: Ensemble(methods[f"{name}, 10 bins"], n_members=MEMBERS[-1]) for name in ENSEMBLES}
-    if smoothing == "causal":  # pi-VAE's window is centred; dPCA and UMAP take long
-        rest = ("CEBRA", "CEBRA-velocity", "UMAP-label", "PCA", "ridge")
-        found |= {name: methods[f"{name}, 10 bins"] for name in rest}
-    return found
 
 
 def chosen_methods(records):
@@ -155,16 +115,9 @@ def write(recordings, records):
     results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=kept)
 
 
-def smoothed(recordings, smoothing):
-    return [load_session(s.name, s.area, smoothing=smoothing) for s in recordings]
-
-
 def choose(recordings):
     """Validation scores of all candidates, kept."""
-    records = search(recordings)
-    for title, smoothing in SMOOTHING.items():
-        records += search_best(smoothed(recordings, smoothing), f"NER, {title}")
-    write(recordings, records + search_members(recordings, records))
+    write(recordings, search(recordings))
 
 
 def test(recordings):
@@ -174,11 +127,9 @@ def test(recordings):
     settled = {name: method for name, method in methods.items() if name.split(",")[0] == "dPCA"}
     records = run(recordings, {k: v for k, v in methods.items() if k not in settled}, SEEDS)
     records += run(recordings, settled, SEEDS[:1])  # a seed only picks the trials of its averages
-    for title, smoothing in SMOOTHING.items():
-        compared = {f"NER, {title}": chosen_best(validated, title)}
-        for name, rival in alike(methods, smoothing).items():
-            compared[f"{name}, {title}"] = rival
-        records += run(smoothed(recordings, smoothing), compared, SEEDS[:1])  # five seeds in one
+    rivals = {f"{name}, causal": methods[f"{name}, 10 bins"] for name in CAUSAL}
+    causal = [load_session(s.name, s.area, smoothing="causal") for s in recordings]
+    records += run(causal, rivals, SEEDS[:1])
     write(recordings, validated + records)
 
 

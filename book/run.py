@@ -93,11 +93,22 @@ def declared_parameters(notebook):
 
 
 def groups(chapters):
-    """The chapters in groups that may run side by side; one tagged `alone` has its group for itself."""
-    cells = [json.loads(chapter.read_text())["cells"] for chapter in chapters]
-    alone = [any("alone" in cell["metadata"].get("tags", []) for cell in its) for its in cells]
-    starts = [i for i in range(len(chapters)) if i == 0 or alone[i] or alone[i - 1]]
-    return [chapters[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
+    """The chapters in groups that may run side by side; one tagged `alone` has its group for itself.
+
+    So has one tagged `timed`, and it runs after all others, since nothing waits for it.
+    """
+
+    def tagged(chapter, tag):
+        return any(
+            tag in cell["metadata"].get("tags", []) for cell in json.loads(chapter.read_text())["cells"]
+        )
+
+    timed = [chapter for chapter in chapters if tagged(chapter, "timed")]
+    rest = [chapter for chapter in chapters if chapter not in timed]
+    alone = [tagged(chapter, "alone") for chapter in rest]
+    starts = [i for i in range(len(rest)) if i == 0 or alone[i] or alone[i - 1]]
+    side_by_side = [rest[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)] if rest else []
+    return [*side_by_side, *([chapter] for chapter in timed)]
 
 
 def parse_value(text, kind):
@@ -328,7 +339,10 @@ def make_book(output, data, profile, given, timeout, publishing):
             return json.loads(written.read_text())
 
         with chdir(source), ThreadPoolExecutor(2) as pool:  # while one draws, another one fits
-            results = [result for group in groups(chapters) for result in pool.map(make_chapter, group)]
+            made = {}
+            for group in groups(chapters):
+                made |= zip(group, pool.map(make_chapter, group), strict=True)
+        results = [made[chapter] for chapter in chapters]
 
         if publishing:
             publish(BOOK, chapters, source, results, assigned)

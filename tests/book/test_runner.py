@@ -197,15 +197,16 @@ def test_site_has_the_scripts_that_pages_use_and_no_others(first):
     assert {path.name for path in mathjax.glob("*")} == {"tex-chtml.js", "input", "output"}
 
 
-def test_a_chapter_tagged_alone_runs_with_nothing_beside_it(tmp_path, monkeypatch):
+def test_chapters_tagged_alone_or_timed_run_with_nothing_beside_them(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "book")
     from run import groups
 
-    names = "abcdef"
+    names, tags = "abcdefghi", {"c": ["alone"], "e": ["alone"], "b": ["timed"], "h": ["timed"]}
     for name in names:
-        write_chapter(tmp_path, name, tags=["alone"] if name in "ce" else [])
+        write_chapter(tmp_path, name, tags=tags.get(name, []))
     found = groups([tmp_path / f"{name}.ipynb" for name in names])
-    assert ["".join(path.stem for path in group) for group in found] == ["ab", "c", "d", "e", "f"]
+    assert ["".join(path.stem for path in group) for group in found] == ["a", "c", "d", "e", "fgi", "b", "h"]
+    assert groups([tmp_path / "b.ipynb"]) == [[tmp_path / "b.ipynb"]]
 
 
 def test_chapters_run_two_at_a_time(book):
