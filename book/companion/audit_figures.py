@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import r2_score
 
 from companion.audit import exchanged
-from companion.figures import line_styles, method_color
-from nerlib.plots import watermark_simulated
+from companion.figures import line_styles, method_color, small_text
+from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 
 ORDER = ("NER", "CEBRA", "CEBRA-16", "piVAE")  # one colour each, in every figure
@@ -62,7 +62,7 @@ def rotations(pairs: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
 
     ``pairs`` has the columns worst, mean, best, paper of `audit.single_rotations`, of one method.
     """
-    figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(WIDTH, 3.2), layout="constrained")
     pairs = pairs.sort_values("best")
     place = np.arange(len(pairs))
     axes.vlines(place, pairs["worst"].astype(float), pairs["best"].astype(float), color="0.75", linewidth=3)
@@ -115,6 +115,7 @@ def peaks(chosen: pd.DataFrame, chance: float) -> Figure:
     return figure
 
 
+@small_text
 def losses(records: Sequence[dict], n_steps: int) -> Figure:
     """Training loss of the authors' fits and of ours, one panel a recording and method.
 
@@ -128,7 +129,7 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
         groups.setdefault((record["method"], record["session"]), []).append(record)
     columns = min(4, len(groups))
     rows = -(-len(groups) // columns)
-    size = (2.3 * columns, 2.1 * rows)
+    size = (WIDTH / 4 * columns, 2 * rows)
     figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
     for axes, ((method, session), fits) in zip(panels.flat, groups.items(), strict=False):
         theirs = fits[0]["loss_theirs"]
@@ -139,9 +140,9 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
             axes.plot(
                 steps, fit["loss_ours"], color=line_styles(ORDER)[method]["color"], linewidth=1, label=name
             )
-        axes.set_title(f"{method}, {session}", fontsize=9)
-        axes.tick_params(labelsize=8)
-        axes.legend(frameon=False, fontsize=8)
+        axes.set_title(f"{method},\n{session}".replace("_", " "))
+        axes.set_xticks([0, n_steps / 2, n_steps])
+        axes.legend(frameon=False, handlelength=1)
     for axes in panels.flat[len(groups) :]:
         axes.set_visible(False)
     figure.supxlabel("training step", fontsize=9)

@@ -9,15 +9,15 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from companion.control_tables import TITLES, means
-from companion.figures import line_styles
-from nerlib.plots import watermark_simulated
+from companion.figures import line_styles, small_text
+from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 
 NAMES = ("NER", "CEBRA-velocity", "MSE bottleneck", "ridge")
 AXES = {  # axis of the choices -> what it says, and whether it grows by factors
     "dimensions": ("dimensions", True),
     "history": ("bins of history", False),
-    "history, causal": ("bins of history, causal rates", False),
+    "history, causal": ("bins of causal history", False),
     "trials": ("training trials", True),
     "temperature": ("temperature", True),
     "steps": ("training steps", True),
@@ -25,6 +25,7 @@ AXES = {  # axis of the choices -> what it says, and whether it grows by factors
 }
 
 
+@small_text
 def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Figure:
     """A held-out score against each choice: means over recordings, bars their intervals; a line a method.
 
@@ -38,7 +39,7 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
     columns = min(4, len(shown))
     lines = -(-len(shown) // columns)
     figure, panels = plt.subplots(
-        lines, columns, figsize=(9, 0.6 + 2.1 * lines), layout="constrained", sharey=True, squeeze=False
+        lines, columns, figsize=(WIDTH, 0.6 + 1.9 * lines), layout="constrained", sharey=True, squeeze=False
     )
     styles = line_styles(NAMES)
     handles: dict = {}
@@ -62,14 +63,15 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
         title, factors = AXES[axis]
         axes.set_xlabel(title)
         if words:
-            axes.set_xticks(range(len(order)), order, fontsize=8)
+            axes.set_xticks(range(len(order)), order, rotation=30, ha="right")
             axes.margins(x=0.15)
         elif factors:
             axes.set_xscale("log")
-            axes.set_xticks(order, [f"{v:g}" for v in order], fontsize=8)
+            every = 1 if sum(len(f"{v:g}") for v in order) < 16 else 2  # else numbers would touch
+            axes.set_xticks(order, [f"{v:g}" if k % every == 0 else "" for k, v in enumerate(order)])
             axes.set_xticks([], minor=True)
         else:
-            axes.set_xticks(order, [f"{v:g}" if v != 2 else "" for v in order], fontsize=8)
+            axes.set_xticks(order, [f"{v:g}" if v != 2 else "" for v in order])
     for axes in panels.flat[len(shown) :]:
         axes.set_visible(False)
     for axes in panels[:, 0]:
@@ -81,6 +83,7 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
     return watermark_simulated(figure, sessions)
 
 
+@small_text
 def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Session]) -> Figure:
     """Scores of the column "method", the first at the top: recordings as points, means with their intervals.
 
@@ -94,7 +97,7 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
     figure, panels = plt.subplots(
         1,
         len(metrics),
-        figsize=(9, 0.9 + 0.27 * len(order)),
+        figsize=(WIDTH, 0.9 + 0.25 * len(order)),
         layout="constrained",
         sharey=True,
         squeeze=False,
@@ -122,8 +125,9 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
     return watermark_simulated(figure, sessions)
 
 
+@small_text
 def confusion(counts: dict, sessions: Sequence[Session]) -> Figure:
-    """Decoded against true direction, one panel a method: shares of the trials to each target.
+    """Decoded against true direction, one panel a method: percent of the trials to each target.
 
     Parameters
     ----------
@@ -131,15 +135,20 @@ def confusion(counts: dict, sessions: Sequence[Session]) -> Figure:
     sessions : list of Session that they come from
     """
     figure, panels = plt.subplots(
-        1, len(counts), figsize=(2.9 * len(counts), 3.1), layout="constrained", sharey=True, squeeze=False
+        1,
+        len(counts),
+        figsize=(WIDTH / 3 * len(counts), 2.7),
+        layout="constrained",
+        sharey=True,
+        squeeze=False,
     )
     for axes, (title, (directions, square)) in zip(panels[0], counts.items(), strict=True):
-        share = square / np.maximum(square.sum(axis=1, keepdims=True), 1)
+        percent = 100 * square / np.maximum(square.sum(axis=1, keepdims=True), 1)
         ticks = [f"{d:.0f}" for d in directions]
-        sns.heatmap(share, ax=axes, vmin=0, vmax=1, cmap="mako", square=True, cbar=False, linewidths=0.5,
-                    annot=True, fmt=".2f", annot_kws={"fontsize": 7},
+        sns.heatmap(percent, ax=axes, vmin=0, vmax=100, cmap="mako", square=True, cbar=False, linewidths=0.5,
+                    annot=True, fmt=".0f", annot_kws={"fontsize": 8},
                     xticklabels=ticks, yticklabels=ticks)  # fmt: skip
         axes.set(title=title, xlabel="decoded (degrees)")
-        axes.tick_params(labelsize=8, length=0)
+        axes.tick_params(length=0)
     panels[0, 0].set_ylabel("true (degrees)")
     return watermark_simulated(figure, sessions)

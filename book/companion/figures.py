@@ -4,7 +4,8 @@ Figures of simulated sessions say so; figures of one recording are in `nerlib.pl
 """
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import wraps
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -28,6 +29,27 @@ COLORS = {
     "MSE bottleneck": "0.25", "ridge": "0.45", "ridge, 10 bins": "0.6", "movement": "0.55",
 }  # fmt: skip
 _DASHES = {"MSE bottleneck": "--", "ridge": ":", "ridge, 10 bins": "-.", "movement": (0, (6, 2, 1, 2, 1, 2))}
+
+
+def small_text(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Make a function draw its figure, one with many panels, with the smallest text that a page may show.
+
+    A page shows a figure of `plots.WIDTH` inches at its size, so no text may be smaller than 8 points.
+    """
+
+    @wraps(draw)
+    def drawn(*args, **kwargs):
+        figure = draw(*args, **kwargs)  # not in plt.rc_context, after which cells show no figures
+        legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
+        labels = [label for axes in figure.axes for label in (axes.xaxis.label, axes.yaxis.label)]
+        for text in [*labels, *(text for legend in legends for text in legend.get_texts())]:
+            text.set_size(8)
+        for axes in figure.axes:
+            axes.title.set_size(9)
+            axes.tick_params(labelsize=8)
+        return figure
+
+    return drawn
 
 
 def method_color(name: str) -> str:
@@ -75,6 +97,7 @@ def as_html(figure: go.Figure, label: str, **options) -> HTML:
     return HTML(f'<div class="interactive" role="img" aria-label="{label}">{html}</div>')
 
 
+@small_text
 def distances(pairs: dict, session: Session) -> Figure:
     """Distance in the embedding against distance between movements, one panel an embedding.
 
@@ -96,7 +119,7 @@ def distances(pairs: dict, session: Session) -> Figure:
             cmap="Greys",
             linewidths=0.1,
         )
-        axes.set(title=title, xlabel="label distance d\n(mm/s and degrees, added)", ylim=(0, 1))
+        axes.set(title=title, xlabel="label distance d\n(mm/s + degrees)", ylim=(0, 1))
     panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
     return watermark_simulated(figure, [session])
 

@@ -7,15 +7,17 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from companion.figures import small_text
 from nerlib.alignment import common_averages
 from nerlib.geometry import fit_rotation, integrate
 from nerlib.metrics import position
-from nerlib.plots import direction_color, watermark_simulated
+from nerlib.plots import WIDTH, direction_color, watermark_simulated
 from nerlib.runs import SPLITS, Run
 
 UNITS = {"position": "mm", "velocity": "mm/s", "integrated": "mm"}
 
 
+@small_text
 def paths(
     run_by_method: Mapping[str, Run],
     *,
@@ -48,7 +50,7 @@ def paths(
     columns = min(columns, len(run_by_method))
     rows = -(-len(run_by_method) // columns)
     figure, panels = plt.subplots(
-        rows, columns, figsize=(2.1 * columns, 2.2 * rows + 0.5), layout="constrained", squeeze=False,
+        rows, columns, figsize=(WIDTH / 4 * columns, 1.9 * rows + 0.5), layout="constrained", squeeze=False,
         sharex=True, sharey=True,
     )  # fmt: skip
     for axes in panels.flat[len(run_by_method) :]:
@@ -60,9 +62,8 @@ def paths(
             axes.plot(*true.T, color="0.75", linewidth=2.5, zorder=1)
             axes.plot(*path.T, color=color, linewidth=1.4)
             axes.plot(*path[0], ".", color=color, markersize=4)
-        axes.set_title(title, fontsize=10)
+        axes.set_title(title)
         axes.set_aspect("equal")
-        axes.tick_params(labelsize=8)
     unit = UNITS[quantity]
     figure.supxlabel(f"x ({unit})", fontsize=9)
     figure.supylabel(f"y ({unit})", fontsize=9)

@@ -11,8 +11,8 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from companion import intervals
-from companion.figures import COLORS, as_html, method_color
-from nerlib.plots import direction_color, watermark_simulated
+from companion.figures import COLORS, as_html, method_color, small_text
+from nerlib.plots import WIDTH, direction_color, watermark_simulated
 from nerlib.session import Session
 
 ALL = np.inf  # all trials of the day, in the column "trials"
@@ -200,6 +200,7 @@ def words(k: float) -> str:
     return "all" if k == ALL else f"{k:.0f}"
 
 
+@small_text
 def figure(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Figure:
     """R² of the rest of the day against the number of labelled trials; bands are 95 % intervals.
 
@@ -210,7 +211,7 @@ def figure(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
     sessions : list of Session that the table comes from
     """
     drawn, axes = plt.subplots(
-        1, len(panels), figsize=(9.5, 3.8), sharey=True, layout="constrained", squeeze=False
+        1, len(panels), figsize=(WIDTH, 3.6), sharey=True, layout="constrained", squeeze=False
     )
     for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
         others, found_lines = iter(sns.color_palette("colorblind")[2:]), common(table, lines)
@@ -230,7 +231,7 @@ def figure(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
         n = len(next(iter(found_lines.values())))
         panel.set(title=f"{title} (n = {n})", xlabel="labelled trials of the new day", ylim=(-0.15, 1))
         panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
-        panel.legend(frameon=False, fontsize=8, loc="upper left")
+        panel.legend(frameon=False, loc="lower right")
     axes[0, 0].set_ylabel("velocity R², held out")
     sns.despine(drawn)
     return watermark_simulated(drawn, sessions)

@@ -6,12 +6,13 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from companion.figures import line_styles
+from companion.figures import line_styles, small_text
 from companion.own_scores import SCORES
-from nerlib.plots import DECODED, TRUE, watermark_simulated
+from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
 from nerlib.session import Session
 
 
+@small_text
 def overview(session: Session, event: str, before: float) -> Figure:
     """Rates of the units, and speed and population rate over the trial: is the window where the movement is?
 
@@ -20,7 +21,7 @@ def overview(session: Session, event: str, before: float) -> Figure:
     session : Session
     event : str, the event that trials are aligned to, ``before`` seconds after their first bin
     """
-    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+    figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 2.5), layout="constrained")
     left.hist(session.rates.mean(axis=0) / session.bin_width, bins=20, color="0.6")
     left.set(xlabel="rate of a unit (spikes/s)", ylabel="units")
     speed = np.linalg.norm(session.velocity, axis=1)
@@ -39,6 +40,7 @@ def overview(session: Session, event: str, before: float) -> Figure:
     return watermark_simulated(figure, [session])
 
 
+@small_text
 def scores(table: pd.DataFrame, session: Session) -> Figure:
     """Scores with their intervals, one panel a score, one row a method.
 
@@ -48,7 +50,7 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
     session : Session
     """
     order, shown = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["metric"]))
-    size = (9, 1.2 + 0.28 * len(order))
+    size = (WIDTH, 1.2 + 0.28 * len(order))
     figure, panels = plt.subplots(1, len(shown), figsize=size, sharey=True, layout="constrained")
     for axes, metric in zip(panels, shown, strict=True):
         rows = table[table["metric"] == metric]

@@ -3,8 +3,9 @@
     python tests/book/check_pages.py build/recorded-quick/html [--pages NAME ...] [--pictures FOLDER]
 
 Each page is drawn at the width of a desk and of a phone, light and dark. Found are: errors on the console,
-anything fetched from the network, empty figures, text beyond its box, broken links, and what axe-core reports
-(contrast, texts of pictures, names of controls). Chromium or Chrome must be installed (or named by CHROMIUM).
+anything fetched from the network, empty figures, pictures so small that their text is below 8 points, text
+beyond its box, broken links, and what axe-core reports (contrast, texts of pictures, names of controls).
+Chromium or Chrome must be installed (or named by CHROMIUM).
 """
 
 import argparse
@@ -59,6 +60,12 @@ EMPTY = """() => [
   ...[...document.querySelectorAll('.js-plotly-plot, .plotly-graph-div')].filter(e => e.offsetParent)
     .filter(e => !e.querySelector('.main-svg') || e.clientHeight < 100 || !(e._fullData || []).length)
     .map(e => 'an interactive figure')]"""
+# Pictures have 100 pixels an inch and text of 8 points or more; at this share of their size it is 8 points
+# still (a pixel of a page is 1/96 inch), but for rounding.
+SMALLEST = 0.955
+SMALL = """smallest => [...document.querySelectorAll('div.cell_output img')]
+  .filter(e => e.offsetParent && e.clientWidth < smallest * e.naturalWidth)
+  .map(e => `${e.alt.slice(0, 40)}: ${e.clientWidth} of ${e.naturalWidth} pixels`)"""
 LINKS = "() => [...document.querySelectorAll('a[href]')].map(a => a.getAttribute('href'))"
 IDS = "() => [...document.querySelectorAll('[id], a[name]')].map(e => e.id || e.name)"
 AXE = """rules => axe.run('article, nav, header, footer', {runOnly: {type: 'rule', values: rules}})
@@ -108,6 +115,7 @@ def draw(page, address, view, axe):
     if page.locator(".plotly-graph-div").count():
         page.wait_for_timeout(1500)
     wrong += [f"empty: {what}" for what in page.evaluate(EMPTY)]
+    wrong += [f"small text: {what}" for what in page.evaluate(SMALL, SMALLEST)]
     wrong += [f"overflows: {what}" for what in page.evaluate(OVERFLOW)]
     if view[0] == VIEWS[0][0]:
         page.add_script_tag(content=axe)

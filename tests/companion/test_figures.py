@@ -106,3 +106,29 @@ def test_lines_of_methods_differ_and_controls_are_grey_dashes():
     assert len({(str(s["color"]), s["linestyle"]) for s in styles.values()}) == len(METHODS)
     assert [name for name, s in styles.items() if s["linestyle"] != "-"] == list(CONTROLS)
     assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"
+
+
+def test_no_text_is_smaller_than_eight_points(session):
+    for kind, figure in drawn(session).items():
+        figure.draw_without_rendering()
+        texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()]
+        assert min(text.get_size() for text in texts) >= 8, kind
+
+
+def test_small_text_changes_labels_and_legends_and_shows_the_figure():
+    @figures.small_text
+    def draw():
+        figure, axes = plt.subplots()
+        axes.plot([0, 1], label="a")
+        axes.set(xlabel="x", title="t")
+        axes.legend()
+        figure.legend(loc="outside upper center")
+        return figure
+
+    settings, figure = dict(matplotlib.rcParams), draw()
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    legends = [axes.get_legend(), *figure.legends]
+    texts = [axes.xaxis.label, *axes.get_yticklabels(), *(t for its in legends for t in its.get_texts())]
+    assert {text.get_size() for text in texts} == {8} and axes.title.get_size() == 9
+    assert dict(matplotlib.rcParams) == settings  # a cell shows no figure after plt.rc_context
