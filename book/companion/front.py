@@ -20,14 +20,15 @@ from companion.results import BookError, code, write_text
 MOST = 10  # claims on the front page
 FIGURE_TAG = "front-figure"
 MEANING = {
-    "reproduced": "our value is within the tolerance that was fixed beforehand, or NER leads and the 95 % "
-    "interval of its lead excludes zero",
-    "partly": "our value is higher than the paper's by more than the tolerance, or only some of the measures "
-    "are reproduced",
-    "not reproduced": "our value is lower, or the interval of NER's lead holds zero",
+    "reproduced": "our value is within a tolerance fixed beforehand, or NER leads and the 95 % interval of "
+    "its lead excludes zero",
+    "partly": "the claim holds, but our value is higher than the paper's by more than the tolerance, or it "
+    "holds for some of the measures only",
+    "not reproduced": "our value is lower, or the interval of NER's lead includes zero",
     "undecided": "too few sessions for an interval",
     "not tested": "the recording is not available",
 }
+NOTES = {"higher": "{} higher than published", "lower": "{} lower than published"}  # else "level in …"
 SIGNS = dict(zip(MEANING, "🟢🟡🔴⚪⚪", strict=True))
 
 
@@ -55,8 +56,8 @@ def claims(results: list[dict]) -> list[dict]:
     Returns
     -------
     list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note (which measures are not
-    reproduced), and of the first measure its name, the paper's value and ours, as text. A simulated claim has
-    no values.
+    reproduced), and of the first measure the paper's value and ours with the measure, as text. A simulated
+    claim has no values.
 
     Raises
     ------
@@ -76,14 +77,14 @@ def claims(results: list[dict]) -> list[dict]:
 
 def _claim(chapter, text, rows):
     words = [verdict(row) for row in rows]
-    told = {"chapter": chapter, "claim": text, "note": "", "measure": "", "paper": "—", "ours": "—"}
+    told = {"chapter": chapter, "claim": text, "note": "", "paper": "—", "ours": "—"}
     told["verdict"] = words[0] if len(set(words)) == 1 else "partly"
     first = rows[0]
     told["recordings"] = 0 if words[0] == "not tested" else recorded(first["sessions"])
     if told["verdict"] == "partly":
         off = [(row["verdict"].split()[0], _name(row)) for row in rows if verdict(row) != "reproduced"]
         told["note"] = "; ".join(
-            f"{', '.join(name for its, name in off if its == how)} {how}"
+            NOTES.get(how, how + " in {}").format(", ".join(name for its, name in off if its == how))
             for how in dict.fromkeys(how for how, _ in off)
         )
     elif told["verdict"] == "undecided":  # its sessions may be parts of one recording, as the reason says
@@ -91,8 +92,10 @@ def _claim(chapter, text, rows):
     if words[0] != "not tested":
         lead = first["metric"].startswith("lead in ")
         known = "" if first["paper"] is None else number(first["paper"])
-        told |= {"measure": _name(first), "paper": "leads" if lead else known or "—"}
-        told["ours"] = number(first["ours"], first["low"], first["high"], sign=lead)
+        value = number(first["ours"], first["low"], first["high"], sign=lead)
+        name = first["metric"].removeprefix("lead in ")
+        told["paper"] = "leads" if lead else known or "—"
+        told["ours"] = f"lead {value} in {name}" if lead else f"{value} {name}"
     return told
 
 
@@ -114,19 +117,32 @@ def table(results: list[dict], *, markdown: bool = False) -> str:
             link, chip = f"[{claim['claim']}](book/{claim['chapter']}.ipynb)", f"{SIGNS[word]} {word}"
         else:
             link = f"{{doc}}`{claim['claim']} <{claim['chapter']}>`"
-            chip = f'<span class="verdict verdict-{word.replace(" ", "-")}">{word}</span>'
+            chip = _chip(word, word)
         about = f" ({many} recording{'s' * (many != 1)})" if many else ""
-        ours = f"{claim['ours']} {claim['measure']}".strip()
-        lines.append([link + about, claim["paper"], ours, f"{chip}: {note}" if note else chip])
+        lines.append([link + about, claim["paper"], claim["ours"], f"{chip}: {note}" if note else chip])
     if all(claim["verdict"] == "not tested" for claim in claims(results)):
         lines = [[line[0], line[-1]] for line in lines]  # nothing to compare, as in a simulated book
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def key(results: list[dict]) -> str:
-    """What the verdicts in the table mean, one sentence."""
+def _chip(word, text):
+    return f'<span class="verdict verdict-{word.replace(" ", "-")}">{text}</span>'
+
+
+def tally(results: list[dict]) -> str:
+    """How many claims got each verdict, one sentence in MyST."""
+    counts = Counter(claim["verdict"] for claim in claims(results))
+    told = [_chip(word, f"{counts[word]} {word}") for word in MEANING if counts[word]]
+    return f"Of {counts.total()} claims: {' '.join(told)}"
+
+
+def key(results: list[dict], *, markdown: bool = False) -> str:
+    """What the verdicts in the table mean: a list in MyST, with ``markdown`` one sentence."""
     used = {claim["verdict"] for claim in claims(results)}
-    return "; ".join(f"*{word}*: {said}" for word, said in MEANING.items() if word in used) + "."
+    said = {word: meaning for word, meaning in MEANING.items() if word in used}
+    if markdown:
+        return "; ".join(f"*{word}*: {meaning}" for word, meaning in said.items()) + "."
+    return "\n".join(f"- {_chip(word, word)} {meaning}" for word, meaning in said.items())
 
 
 def findings(results: list[dict]) -> dict[str, dict[str, dict]]:
@@ -211,7 +227,7 @@ def speed(source: Path) -> dict[str, str]:
 def recordings() -> str:
     """How many sessions and recordings the paper has, and how many come with the book, in Markdown."""
     lines = [
-        "| Monkey | Sessions, of the paper's | M1 | PMd | S1 | Recordings |",
+        "| Monkey | Sessions | M1 | PMd | S1 | Recordings |",
         "|---|---|---|---|---|---|",
     ]
     total: Counter = Counter()
@@ -228,7 +244,7 @@ def recordings() -> str:
 
 def _counted(name, counts):
     def told(here, paper):
-        return f"{here} of {paper}" if paper else "—"
+        return f"{here}/{paper}" if paper else "—"
 
     areas = [(counts[area], counts[f"{area}, paper"]) for area in ("M1", "PMd", "S1")]
     cells = [told(counts["here"], counts["paper"]), *(told(*its) for its in areas)]
@@ -242,7 +258,7 @@ def readme(text: str, results: list[dict]) -> str:
         raise BookError(f"README.md lacks the markers {start.strip()} and {end}")
     before, rest = text.split(start)
     made = max(result["provenance"]["date"] for result in results)
-    block = f"{table(results, markdown=True)}\n\n{key(results)} Run of {made}.\n"
+    block = f"{table(results, markdown=True)}\n\n{key(results, markdown=True)} Run of {made}.\n"
     return f"{before}{start}{block}{rest[rest.index(end) :]}"
 
 
@@ -268,5 +284,6 @@ def stage(
         if "{{" in text or "{%" in text:
             about = {"figure": html, "picture": bool(png), "alt": alt, "speed": speed(source)}
             about |= {"claims": table(results), "key": key(results), "recordings": recordings()}
+            about["tally"] = tally(results)
             about["sessions"] = len(_sessions(results, data))
             path.write_text(fill(text, results, data, strict=strict, **about))

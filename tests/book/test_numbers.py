@@ -19,7 +19,6 @@ BOOK = ROOT / "book"
 NOT_PROSE = [
     r"\A---\n.*?\n---\n",  # settings of a page
     r"(?s)<!-- (\w+): written by .*?<!-- /\1 -->",  # blocks that a command writes
-    r"(?s)^ *(`{3,})(?!\{)[^\n]*\n.*?^ *\1",  # code
     r"`[^`\n]*`",
     r"(?s)\{\{.*?\}\}|\{%.*?%\}",  # numbers that a page asks for
     r"(?s)\$\$.*?\$\$|\$[^$]*\$",  # formulas
@@ -28,6 +27,7 @@ NOT_PROSE = [
     r"\b(?:Python|CC-BY|CC0|MIT)[- ]\d+\.\d+",  # versions and licences
 ]
 NUMBER = r"(?<![\w.])[+−-]?\d+(?:[.,]\d+)?"
+CODE = ("{raw}", "{code", "{eval-rst}", "{literalinclude}")
 RESULT = re.compile(
     rf"{NUMBER}\s?(?:%|‰|per ?cent\b|percent\b)|{NUMBER}(?:-fold|fold\b|\s?×(?!\s?\d)|\s+times\b)"
     r"|(?<![\w.])[+−-]?\d*\.\d+(?!\.?\d)"
@@ -82,8 +82,23 @@ EXCEPTIONS = {  # file: {phrase: why its number is no result of ours}
 }
 
 
+def without_code(text):
+    """The lines outside blocks of code; those of directives that hold text, such as figures, stay."""
+    kept, fences = [], []  # of each open fence its ticks, and whether code is inside
+    for line in text.splitlines(keepends=True):
+        ticks, after = re.match(r" *(`{3,}|)(.*)", line).groups()
+        if ticks and not after.strip() and fences and len(ticks) >= len(fences[-1][0]):
+            fences.pop()
+        elif ticks:
+            fences.append((ticks, not after.startswith("{") or after.startswith(CODE)))
+        elif not any(code for _, code in fences):
+            kept.append(line)
+    return "".join(kept)
+
+
 def prose(text):
     """The text without code, formulas, addresses and what a command writes."""
+    text = without_code(text)
     for pattern in NOT_PROSE:
         text = re.sub(pattern, " … ", text, flags=re.MULTILINE)
     return re.sub(r"\s+", " ", text)
@@ -154,6 +169,9 @@ def test_exceptions_are_still_needed(name):
         "A linear map explains half of it at most.",
         "NER is ahead in 13 of 17 recordings.",
         "With `alpha=0.1` R² is\n0.5.",
+        "````{div} a\n```{raw} html\n<b>\n```\n````\n\nR² is 0.5.",
+        "```{figure} a.png\n:alt: b\n\nR² is 0.5.\n```\n",
+        "```python\nx = 1\n```\nR² is 0.5.",
         "Chance is $1/8$, we found 0.9.",
     ],
 )
@@ -169,6 +187,7 @@ def test_results_are_seen(sentence):
         "It is {:+.2f} or {:.0%}.",
         "With Python 3.11 and `temperature=0.25`, $C = 0.5$.",
         "```python\nx = 0.79\n```\n",
+        "```{figure} a.png\nA caption.\n```\n\n```python\nx = 0.79\n```\n",
         "<!-- speed: written by a script -->\n| 0.275 × |\n<!-- /speed -->\n",
         "[a link](https://doi.org/10.5061/dryad.1), doi 10.5061/dryad.xd2547dkt, CC-BY-4.0",
         "transform, 10⁶ bins × 100 neurons",
