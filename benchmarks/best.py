@@ -58,7 +58,7 @@ START: dict[str, dict] = {
 }
 AXES: dict[str, list] = {
     "window": [5, 10, 15, 20],
-    "smooth_sd": [0.0, 0.03, 0.045, 0.06, 0.08],  # s; 0: raw counts
+    "smooth_sd": [0.0, 0.03, 0.045, 0.06, 0.08, 0.11],  # s; 0: raw counts
     "neuron_dropout": [0.15, 0.3, 0.5],
     "learning_rate": [3e-3, 6e-3, 1e-2],
     "temperature": [0.15, 0.25, 0.4],
