@@ -97,12 +97,13 @@ def plan(recordings):
         for title in titles
     ]
     first += [choices("MSE bottleneck", *OF_NETWORKS), under(None, "CEBRA", "CEBRA-velocity")]
-    first += [under(c, *NETWORKS, *PLAIN) for c in broken] + [jobs("within", "methods", ["NER, best"])]
+    first += [under(c, *NETWORKS, *PLAIN) for c in broken]
     first += [choices("ridge", "history", "history, causal", "trials")]
     first += [jobs("folds", "folds", ["NER, 10 bins"])]
     once = [under("movements permuted", "CEBRA", "CEBRA-velocity"), choices("CEBRA-velocity", "dimensions")]
     once += [under(c, "UMAP-label", "piVAE") for c in ("movements permuted", None)]
-    once += [choices("CEBRA-velocity", "history")]
+    once += [under(c, "CEBRA", "CEBRA-velocity", "UMAP-label") for c in broken]
+    once += [choices("CEBRA-velocity", "history"), *(under(c, "piVAE") for c in broken)]
     settled = {*PLAIN, "Kalman filter", "PCA, 10 components"}  # another seed changes nothing but the control
     seeded = [job for part in first for job in part]
     again = [job for job in seeded if job[3] not in settled or job[1] == "controls"]

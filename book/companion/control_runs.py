@@ -63,7 +63,6 @@ class OwnLabels(NER):
 
 SPECIAL = {
     "NER, own labels": OwnLabels,
-    "NER, best": partial(paper.make_method, "NER", "best"),
     "MSE bottleneck, flat": FlatBottleneck,
     "Kalman filter": ceilings.KalmanFilter,
     "GRU": ceilings.GRU,

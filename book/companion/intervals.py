@@ -43,9 +43,8 @@ class Estimate(NamedTuple):
     sessions: int
 
     def __str__(self):
-        if self.low is None:
-            return f"{self.mean:.3f}"
-        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        span = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]"
+        return f"{self.mean:.3f}{span}".replace("-", "−")
 
 
 def estimate(values, *sessions) -> Estimate:
@@ -190,6 +189,7 @@ def lead_table(table: pd.DataFrame) -> pd.DataFrame:
         + f", {row.positive} of {row.values}: {row.verdict}"
         for row in table.astype({"low": float, "high": float}).itertuples(index=False)
     ]
+    told = [text.replace("-", "−") for text in told]
     words = table.assign(told=told, metric=table["metric"].replace(METRICS))
     order = dict.fromkeys(table["other"])
     return words.pivot(index="other", columns="metric", values="told").loc[list(order)].fillna("—")

@@ -2,7 +2,9 @@
 
 import json
 import platform
+import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from nerlib._provenance import source_digest, versions
 from nerlib.session import Session
 
 ROOT = Path(__file__).resolve().parents[2]
+LONG = 10  # a chapter's verdicts that are read at a glance
 KINDS = {"text": str, "text or null": (str, NoneType), "number or null": (int, float, NoneType)}
 KINDS |= {"list": list, "object": dict}
 HEADLINE = dict.fromkeys(("claim", "sessions", "metric", "verdict", "reason", "front"), "text")
@@ -247,13 +250,17 @@ def interval_text(row: dict) -> str:
 
 
 def verdicts(results: dict) -> str:
-    """The headline of `write_results` as a Markdown list, and its provenance."""
+    """The headline of `write_results` as a Markdown list, a long one counted and folded; its provenance."""
     rows, origin = results["headline"], results["provenance"]
     lines = [
         f"- {r['claim']}, {r['metric']}: {r['ours']:.3f}{interval_text(r)}; **{r['verdict']}**"
         + (f" ({r['reason']})." if r["reason"] else ".")
         for r in rows
     ]
+    if len(rows) > LONG:
+        counts = Counter(row["verdict"] for row in rows).most_common()
+        title = f"{len(rows)} verdicts: {', '.join(f'{count} {verdict}' for verdict, count in counts)}"
+        lines = [f"<details><summary>{title}</summary>", "", *lines, "", "</details>"]
     packages = ", ".join(f"{name} {number}" for name, number in origin["versions"].items())
     lines += [
         "",
@@ -262,4 +269,4 @@ def verdicts(results: dict) -> str:
         f"seed{'s' * (len(origin['seeds']) != 1)} {', '.join(map(str, origin['seeds']))}; "
         f"{packages}; {origin['device']}; {origin['date']}.*",
     ]
-    return "\n".join(lines)
+    return re.sub(r"(?<!\w)-(?=\d)", "−", "\n".join(lines))

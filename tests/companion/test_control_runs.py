@@ -29,8 +29,6 @@ def test_within(method):
     kind, _, rest = method.partition(", ")
     options = FEW if kind in ("NER", "MSE bottleneck") else {}
     options = {"max_epochs": 2} if method == "GRU" else options
-    if method == "NER, best":
-        options = FEW | {"window": 2}
     (row,) = rows_of("within", method, **options)
     assert all(np.isfinite(value) for name, value in row.items() if name != "direction_over_time")
 

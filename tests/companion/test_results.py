@@ -109,6 +109,17 @@ def test_verdicts_tell_where_they_come_from(session, tmp_path):
     assert f"; {results.device()}; 20" in told
 
 
+def test_many_verdicts_are_counted_and_folded(session, tmp_path):
+    ours = [Estimate(mean, mean - 0.1, mean + 0.1, 9, 9, 9) for mean in (0.5, -0.2)]
+    rows = [claims.claim("c", [session], "m", ours[i < 4], lead=True) for i in range(11)]
+    written = results.write_results(
+        tmp_path / "r.json", headline=rows, sessions=[session], profile="fast", seeds=[3]
+    )
+    told = results.verdicts(written)
+    assert told.startswith("<details><summary>11 verdicts: 7 ahead, 4 behind</summary>\n\n- c, m: ")
+    assert "- c, m: −0.200 [−0.300, −0.100]; **behind**.\n" in told
+
+
 def test_device_is_told_in_words():
     assert re.match(r"\d+ cores, \S", results.device())
 
