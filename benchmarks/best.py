@@ -29,7 +29,7 @@ from nerlib import Ensemble, experiments
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "best.json"
 SEED = 42
 SCORES = ["velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2"]
-SMOOTHING = {"best": "published", "causal": "causal"}
+SMOOTHING = {form: options["smoothing"] for form, options in paper.SMOOTHING.items()}
 LEAST_GAIN = 0.01
 MEMBERS = (1, 5)  # fits that are averaged
 START: dict[str, dict] = {
@@ -124,6 +124,11 @@ def chosen(name, form, records):
     return max(candidates, key=lambda settings: score[describe(settings)])
 
 
+def n_members(records):
+    """The number of fits, averaged, that was best."""
+    return int(mean_scores(records, "NER, members, best").idxmax().removeprefix("members="))
+
+
 def build(name, settings, members=1):
     """An estimator with these settings, or an ensemble of it."""
     own = {key: value for key, value in settings.items() if key != "smooth_sd"}
@@ -176,9 +181,7 @@ def choose():
 def test():
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
     records = [r for r in json.loads(PATH.read_text())["records"] if r["split"] == "validation"]
-    sizes = mean_scores(records, "NER, members, best")
-    members = int(sizes.idxmax().removeprefix("members="))
-    found = []
+    members, found = n_members(records), []
     for form, smoothing in SMOOTHING.items():
         for name in START:
             best = chosen(name, form, records)

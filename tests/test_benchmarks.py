@@ -59,27 +59,55 @@ def test_choosing_settings_sees_no_test_trial(equal_chances, session, monkeypatc
     monkeypatch.setattr(equal_chances, "run", lambda sessions, *_: seen.extend(sessions) or [])
     equal_chances.on_validation([session], {("NER", ""): None})
     assert [s.digest for s in seen] == [session.split()[0].digest]
-    asked = []
+    monkeypatch.setattr(equal_chances, "run", None)
+    monkeypatch.setattr(equal_chances, "on_validation", lambda sessions, _: sessions)
+    assert equal_chances.search([session]) == [session]  # and runs nothing by itself
 
-    def validate(sessions, methods):
-        asked.append(sessions)
-        return []
 
-    monkeypatch.setattr(equal_chances, "on_validation", validate)
-    monkeypatch.setattr(equal_chances, "run", None)  # nothing else runs
-    equal_chances.search([session])
-    equal_chances.search_best([session], "NER, best")
-    monkeypatch.setattr(equal_chances, "chosen", lambda *_: {})
-    equal_chances.search_members([session], [])
-    assert asked == [[session]] * 3
+@pytest.fixture(scope="module")
+def best():
+    return script("best")
+
+
+def scored(best, score):
+    """Stands in for `best.run`: every score of a method is a function of its settings, as text."""
+    return lambda _, methods: [
+        {"method": name, "session": "a", **dict.fromkeys(best.SCORES, score(name))} for name in methods
+    ]
+
+
+def test_the_search_of_best_sees_no_test_trial(best, session, monkeypatch):
+    seen, run = [], scored(best, lambda _: 0.5)
+    monkeypatch.setattr(best, "opened", lambda *_: [session])
+    monkeypatch.setattr(best, "write", lambda *_: None)
+    monkeypatch.setattr(best, "run", lambda its, methods: seen.extend(its) or run(its, methods))
+    best.choose()
+    assert {s.digest for s in seen} == {session.split()[0].digest}
+
+
+def test_changes_that_help_are_made_together(best, session, monkeypatch):
+    gains = {"window=20": 0.05, "neuron_dropout=0.5": 0.02, "temperature=0.4": 0.009, "n_components=4": 0.3}
+    run = scored(best, lambda name: sum(gain for change, gain in gains.items() if change in name))
+    monkeypatch.setattr(best, "opened", lambda *_: [session])
+    monkeypatch.setattr(best, "run", run)
+
+    def validated(settings):
+        return best.on_validation("NER", "best", [(s, best.build("NER", s)) for s in settings])
+
+    records = validated(best.singles("NER", "best"))
+    (both,) = best.together("NER", "best", records)
+    assert both == best.START["NER"] | {"window": 20, "neuron_dropout": 0.5}
+    assert best.chosen("NER", "best", records + validated([both])) == both
 
 
 @pytest.mark.parametrize("profile", ["best", "causal"])
-def test_best_is_what_the_kept_validation_scores_choose(equal_chances, profile):
-    records = json.loads(equal_chances.PATH.read_text())["records"]
+def test_best_is_what_the_kept_validation_scores_choose(best, profile):
+    records = json.loads(best.PATH.read_text())["records"]
     validated = [r for r in records if r["split"] == "validation"]
-    chosen = equal_chances.chosen_best(validated, profile)
-    assert repr(chosen.get_params()) == repr(paper.make_method("NER", profile).get_params())
+    chosen = best.chosen("NER", profile, validated)
+    assert chosen["smooth_sd"] == paper.SMOOTHING[profile]["smooth_sd"]
+    built = best.build("NER", chosen, best.n_members(validated))
+    assert repr(built.get_params()) == repr(paper.make_method("NER", profile).get_params())
 
 
 def test_every_method_had_the_same_number_of_candidates_or_chooses_by_itself(equal_chances):

@@ -13,11 +13,13 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 import pooch
 
 from companion.authors_files import read_authors_mat
 from nerlib.data import MAZE_SCHEMA, DataError, read_nwb, simulate_session
+from nerlib.data.preprocess import kernel, smooth
 from nerlib.session import Session
 
 RECORDINGS = Path(__file__).resolve().parents[1] / "recordings"
@@ -147,8 +149,8 @@ def load_session(
         simulated one, e.g. "Sim_M1_day000"
     area : str or None, "M1", "PMd", "S1" (MC_Maze: "M1+PMd"); None is the session's first area
     smoothing, smooth_sd : as in `nerlib.read_nwb`; another width than the paper's for bundled sessions alone.
-        These hold four bins before and after each trial, so a wider kernel meets zeros in a trial's first
-        and last bins
+        These hold four bins before and after each trial. Where a wider kernel reaches beyond them, the rate
+        is the mean of the bins that are there: with zeros, low rates would tell where a trial begins or ends
 
     Raises
     ------
@@ -169,13 +171,26 @@ def load_session(
         settings = MAZE_SCHEMA if name == "MC_Maze" else {"area": area, "counts": f"ecephys/counts_{area}"}
         settings = {"smoothing": smoothing, "smooth_sd": smooth_sd} | settings
         settings = {"n_bins": N_BINS.get(area), "name": name} | settings
-        return replace(read_nwb(path, **settings), area=area)
+        session = replace(read_nwb(path, **settings), area=area)
+        return session if name == "MC_Maze" else _without_edges(session, smooth_sd, smoothing)
     session = read_authors_mat(path, area, N_BINS[area])
     if smoothing == "published":
         return session
     from recordings.make import recover_counts, smooth_counts
 
     return replace(session, rates=smooth_counts(recover_counts(session.rates, N_BINS[area]), smoothing))
+
+
+def _without_edges(session, smooth_sd, smoothing):
+    """Rates divided by the share of the kernel that lies on bins which the file holds, where that is not 1."""
+    from recordings.make import REACH
+
+    sd = smooth_sd / session.bin_width
+    if len(kernel(sd)) // 2 <= REACH:
+        return session
+    n_bins = session.trial_lengths[0]
+    share = smooth(np.ones((REACH + n_bins + REACH, 1)), sd, smoothing=smoothing)[REACH:-REACH]
+    return replace(session, rates=session.rates / np.tile(share, (session.n_trials, 1)))
 
 
 def open_sessions(
