@@ -164,9 +164,9 @@ def load_session(
         raise ValueError(f"{name} has no area {area!r}; it has {', '.join(areas)}")
     if found:
         return simulate_session(area=area, day=day, smoothing=smoothing)
-    path = find_file(name)
     if smooth_sd != 0.045 and not find_entry(name).bundled:
         raise ValueError(f"{name} is not bundled, so its smooth_sd is 0.045 s; got {smooth_sd}")
+    path = find_file(name)
     if path.suffix == ".nwb":
         settings = MAZE_SCHEMA if name == "MC_Maze" else {"area": area, "counts": f"ecephys/counts_{area}"}
         settings = {"smoothing": smoothing, "smooth_sd": smooth_sd} | settings
@@ -182,7 +182,7 @@ def load_session(
 
 
 def _without_edges(session, smooth_sd, smoothing):
-    """Rates divided by the share of the kernel that lies on bins which the file holds, where that is not 1."""
+    """Rates divided by the share of the kernel that lies on bins which the file holds."""
     from recordings.make import REACH
 
     sd = smooth_sd / session.bin_width
