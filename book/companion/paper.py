@@ -25,7 +25,7 @@ _BEYOND = {"window": 15, "neuron_dropout": 0.3, "temperature": 0.25, "learning_r
 _BEYOND |= {"weights": (1, 1, 0.5)}
 SMOOTHING: dict[str, dict] = {  # of the rates that they are for: options of `nerlib.read_nwb`
     "best": {"smoothing": "published", "smooth_sd": 0.11},
-    "causal": {"smoothing": "causal", "smooth_sd": 0.08},
+    "causal": {"smoothing": "causal", "smooth_sd": 0.11},
 }
 _MEMBERS = {"best": 5, "causal": 5}
 _SETTINGS: dict[str, dict[str, dict]] = {
