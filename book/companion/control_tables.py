@@ -116,6 +116,16 @@ def show(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], across: 
         display(shown.style.set_caption(f"{rows.groupby(ends).ngroups} {what}"))
 
 
+def chance_matrix(rows: pd.DataFrame, metric: str = "velocity_r2") -> pd.DataFrame:
+    """Controls by methods: the mean score as text, with ▲ where its interval over sessions lies above 0."""
+    found = means(rows, ["value", "method"], metric)
+    marks = {key: " ▲" if intervals.verdict(one) == "ahead" else "" for key, one in found.items()}
+    told = {key: f"{one.mean:.2f}{marks[key]}".replace("-", "−") for key, one in found.items()}
+    table = pd.Series(told).rename_axis(["control", "method"]).unstack("method").fillna("—")
+    controls, methods = (list(dict.fromkeys(key[place] for key in found)) for place in (0, 1))
+    return table.loc[controls, methods]
+
+
 def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFrame:
     """Verdicts on controls: velocity R² against 0, and direction accuracy against guessing.
 

@@ -64,6 +64,14 @@ def test_verdicts_on_chance():
     assert told.loc[("movements permuted", "leak")].str.endswith("above chance").all()
 
 
+def test_a_matrix_of_controls_marks_what_is_above_chance():
+    noise = 0.01 * (-1.0) ** np.arange(8)
+    fair, leak = rows_of("fair", noise - 0.02, value="permuted"), rows_of("leak", 0.5 + noise, value="none")
+    table = tables.chance_matrix(pd.concat([fair, leak]))
+    assert table.index.tolist() == ["permuted", "none"] and table.columns.tolist() == ["fair", "leak"]
+    assert table.to_numpy().tolist() == [["−0.02", "—"], ["—", "0.50 ▲"]]
+
+
 def test_kept_rows_are_those_of_the_sessions_and_say_where_they_come_from(tmp_path):
     session = make_session(name="S0")
     rows = rows_of("a", 1, ["S0"], table="t").to_dict("records")
