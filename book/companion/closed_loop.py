@@ -35,7 +35,8 @@ class ClosedLoop:
     """
 
     def __init__(self, model: Path, decoder: Path, session: int):
-        self._model, self._session = NER.load(model, device="cpu"), session
+        network = NER.load(model, device="cpu")
+        self._encoder, self._n_bins = network.encoders_[session], network.window
         self._weight, self._offset = (load_file(decoder)[name] for name in ("weight", "offset"))
         self._window: np.ndarray | None = None
 
@@ -44,13 +45,16 @@ class ClosedLoop:
         self._window = None
 
     def step(self, rates: np.ndarray) -> np.ndarray:
-        """Velocity (2,), mm/s, from the rates (N,) of the bin that just ended."""
+        """Velocity (2,), mm/s, from the rates (N,) of the bin that just ended.
+
+        The point is that of `NER.transform`, without its checks and without the earlier bins of the window.
+        """
         if self._window is None:  # the first bin stands in for the bins before it
-            self._window = np.repeat(rates[None], self._model.window, axis=0)
-        else:
-            self._window[:-1] = self._window[1:]
-            self._window[-1] = rates
-        point = self._model.transform(self._window, session=self._session)[-1]
+            self._window = np.tile(rates, self._n_bins)
+        else:  # the latest bin comes first
+            self._window[len(rates) :] = self._window[: -len(rates)]
+            self._window[: len(rates)] = rates
+        (point,) = self._encoder.embed_few(self._window[None])
         return point @ self._weight + self._offset
 
 

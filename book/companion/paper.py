@@ -21,8 +21,7 @@ PROFILES = ("paper", "fast", "quick")
 
 _SLOW = ("piVAE", "UMAP", "UMAP-label")
 _PAPER = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
-_BEYOND = {"window": 15, "neuron_dropout": 0.3, "temperature": 0.25, "learning_rate": 6e-3}
-_BEYOND |= {"weights": (1, 1, 0.5)}
+_BEYOND = dict(window=15, neuron_dropout=0.3, temperature=0.25, learning_rate=6e-3, weights=(1, 1, 0.5))
 SMOOTHING: dict[str, dict] = {  # of the rates that they are for: options of `nerlib.read_nwb`
     "best": {"smoothing": "published", "smooth_sd": 0.11},
     "causal": {"smoothing": "causal", "smooth_sd": 0.11},
