@@ -298,6 +298,12 @@ def share_scripts(site):
             path.rmdir()
 
 
+def tell(text):
+    """Print a line, whole: chapters run in threads, and `print` writes a line's end by itself."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def make_book(output, data, profile, given, timeout, publishing):
     """Run and build what is not up to date; returns the site's front page and the headline's text."""
     chapters = read_toc()
@@ -319,9 +325,9 @@ def make_book(output, data, profile, given, timeout, publishing):
             files, cells = (source / chapter.name, written), digest(strip_outputs(chapter))
             label = f"chapter {chapters.index(chapter) + 1}/{len(chapters)}  {chapter.stem:24}"
             if state.done.get(chapter.stem) == digest([*map(digest, files), cells, parameters, common]):
-                print(f"{label}  unchanged", flush=True)
+                tell(f"{label}  unchanged")
             else:
-                print(f"{label}  running", flush=True)
+                tell(f"{label}  running")
                 started = time.monotonic()
                 state.set(**{chapter.stem: None, "site": None})
                 shutil.rmtree(output / "html", ignore_errors=True)
@@ -335,7 +341,7 @@ def make_book(output, data, profile, given, timeout, publishing):
                         f"{source / chapter.name}\nNo pages were built. Chapters that passed are kept."
                     ) from None
                 state.set(**{chapter.stem: digest([*map(digest, files), cells, parameters, common])})
-                print(f"{label}  done in {time.monotonic() - started:.0f} s", flush=True)
+                tell(f"{label}  done in {time.monotonic() - started:.0f} s")
             return json.loads(written.read_text())
 
         with chdir(source), ThreadPoolExecutor(2) as pool:  # while one draws, another one fits
