@@ -5,10 +5,11 @@
 
 `choose` starts from settings, changes one at a time, then makes the changes that helped together, the most
 helpful first; a change that gains less than 0.01 is left out, as it may be chance and often costs time. It
-does so for NER, for the MSE bottleneck and for ridge alike, on published and on causal rates. A candidate's
-score is the mean of velocity R², position R², direction accuracy and single-trial R² on validation trials,
-over all recordings. Test trials choose nothing: `choose` sees sessions that are reduced to
-their training trials, of which the last fifth is the validation set; `test` fits what the kept scores choose.
+does so for NER, and for the MSE bottleneck and ridge along the axes that they have; on causal rates along
+fewer axes. A candidate's score is the mean of velocity R², position R², direction accuracy and single-trial
+R² on validation trials, over all recordings. Test trials choose nothing: `choose` sees sessions that are
+reduced to their training trials, of which the last fifth is the validation set; `test` fits what the kept
+scores choose.
 Three quarters of an hour on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote.
 Finished runs are cached: a second call continues where the first one stopped.
 """
@@ -69,7 +70,7 @@ AXES: dict[str, list] = {
     "n_components": [4],  # to see what a fourth dimension would give; `best` has three
 }
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
-OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights"), "MSE bottleneck": (*OF_ALL,)}
+OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
 
 
 def describe(settings):
@@ -78,7 +79,7 @@ def describe(settings):
 
 
 def singles(name, form):
-    """The start and all settings that differ from it in one: list of dict."""
+    """The start and all settings that differ from it in one: list of dict; five bins for ridge alone."""
     start = START[name]
     axes = OF_CAUSAL.get(name, OF_ALL) if form == "causal" else AXES
     return [start] + [
