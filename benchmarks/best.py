@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
 import pandas as pd
+from validation import describe
 
 from companion import paper, results
 from companion.catalogue import cache_folder, load_session, open_sessions
@@ -71,11 +72,6 @@ AXES: dict[str, list] = {
 }
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
 OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
-
-
-def describe(settings):
-    """Settings as text, as they stand in the records."""
-    return ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
 
 
 def singles(name, form):

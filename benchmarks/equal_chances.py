@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
 import pandas as pd
+from validation import describe
 
 from companion import paper, results
 from companion.catalogue import cache_folder, load_session, open_sessions
@@ -44,11 +45,6 @@ CANDIDATES: dict[str, list[dict]] = {
 # Tested on causal rates too. pi-VAE's window is centred; dPCA and UMAP take long; NER, the bottleneck and
 # ridge are searched for these rates in benchmarks/best.py.
 CAUSAL = ("CEBRA", "CEBRA-velocity", "UMAP-label", "PCA")
-
-
-def describe(settings):
-    """Settings as text, as they stand in the records."""
-    return ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
 
 
 def windows(name):
