@@ -5,12 +5,12 @@
 
 `choose` starts from settings, changes one at a time, then makes the changes that helped together, the most
 helpful first; a change that gains less than 0.01 is left out, as it may be chance and often costs time. It
-does so for NER, and for the MSE bottleneck and ridge along the axes that they have; on causal rates along
-fewer axes. A candidate's score is the mean of velocity R², position R², direction accuracy and single-trial
-R² on validation trials, over all recordings. Test trials choose nothing: `choose` sees sessions that are
-reduced to their training trials, of which the last fifth is the validation set; `test` fits what the kept
-scores choose.
-Three quarters of an hour on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote.
+does so for NER, and for the MSE bottleneck and ridge along the axes that they have; on causal rates, for
+more methods along fewer axes. A candidate's score is the mean of velocity R², position R², direction accuracy
+and single-trial R² on validation trials, over all recordings. Test trials choose nothing: `choose` sees
+sessions that are reduced to their training trials, of which the last fifth is the validation set; `test` fits
+what the kept scores choose.
+An hour on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote.
 Finished runs are cached: a second call continues where the first one stopped.
 """
 
@@ -34,6 +34,7 @@ SCORES = ["velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2"]
 SMOOTHING = {form: options["smoothing"] for form, options in paper.SMOOTHING.items()}
 LEAST_GAIN = 0.01
 MEMBERS = (1, 5)  # fits that are averaged
+AVERAGED = ("NER", "MSE bottleneck", "CEBRA", "CEBRA-velocity")
 START: dict[str, dict] = {
     "NER": {
         "window": 15,
@@ -57,7 +58,14 @@ START: dict[str, dict] = {
         "smooth_sd": 0.045,
     },
     "ridge": {"window": 10, "smooth_sd": 0.045},
+    # What equal_chances.py chose with ten bins:
+    "CEBRA": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
+    "CEBRA-velocity": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
+    "UMAP-label": {"window": 10, "smooth_sd": 0.045},
+    "PCA": {"window": 10, "smooth_sd": 0.045},
 }
+NEAREST = ("NER", "MSE bottleneck", "ridge")
+METHODS = {"best": NEAREST, "causal": tuple(START)}  # dPCA and UMAP take long
 AXES: dict[str, list] = {
     "window": [5, 10, 15, 20],
     "smooth_sd": [0.0, 0.03, 0.045, 0.06, 0.08, 0.11],  # s; 0: raw counts
@@ -72,17 +80,18 @@ AXES: dict[str, list] = {
 }
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
 OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
+FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11]}  # of methods that are not the nearest
 
 
 def singles(name, form):
     """The start and all settings that differ from it in one: list of dict; five bins for ridge alone."""
-    start = START[name]
+    start, values = START[name], AXES if name in NEAREST else FEWER
     axes = OF_CAUSAL.get(name, OF_ALL) if form == "causal" else AXES
     return [start] + [
         start | {axis: value}
         for axis in axes
         if axis in start
-        for value in AXES[axis]
+        for value in values[axis]
         if value != start[axis] and not (axis == "window" and value == 5 and name != "ridge")
     ]
 
@@ -162,7 +171,7 @@ def choose():
     """Validation scores of all candidates, kept."""
     records = []
     for form in SMOOTHING:
-        for name in START:
+        for name in METHODS[form]:
             records += on_validation(name, form, [(s, build(name, s)) for s in singles(name, form)])
             more = together(name, form, records)
             records += on_validation(name, form, [(s, build(name, s)) for s in more])
@@ -180,9 +189,9 @@ def test():
     records = [r for r in json.loads(PATH.read_text())["records"] if r["split"] == "validation"]
     members, found = n_members(records), []
     for form, smoothing in SMOOTHING.items():
-        for name in START:
+        for name in METHODS[form]:
             best = chosen(name, form, records)
-            method = build(name, best, members if name != "ridge" else 1)
+            method = build(name, best, members if name in AVERAGED else 1)
             found += run(opened(smoothing, best["smooth_sd"]), {f"{name}, {form}": method})
             write(records + found)
 

@@ -23,7 +23,8 @@ DONE = re.compile(r"chapter \d+/\d+\s+(\w+)\s+done in (\d+) s")
 
 def fitting_seconds(results: Path) -> pd.Series:
     """Processor seconds of fitting by method, from the chapters' results; each run once."""
-    records = [r for path in sorted(results.glob("0*.json")) for r in json.loads(path.read_text())["records"]]
+    chapters = sorted(results.glob("[0-9]*.json"))
+    records = [r for path in chapters for r in json.loads(path.read_text())["records"]]
     table = pd.DataFrame([record for record in records if "settings" in record and "seconds" in record])
     runs = table.drop_duplicates(["session", "area", "method", "seed", "settings"])
     return runs.groupby("method", sort=False)["seconds"].agg(["count", "mean", "sum"])

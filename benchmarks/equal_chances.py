@@ -5,8 +5,8 @@
 
 Test trials choose nothing: `choose` fits and scores sessions that are reduced to their training trials, of
 which the last fifth is the validation set, and keeps the scores; `test` fits what these scores choose. The
-same number of candidates for every method, one recording of each session, one seed. With ten bins, methods
-are tested on causal rates as well, with the same settings. NER at its best is searched in benchmarks/best.py.
+same number of candidates for every method, one recording of each session, one seed. NER at its best and
+methods on causal rates are searched in benchmarks/best.py.
 Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3
 quotes. Finished runs are cached: a second call continues where the first one stopped.
 """
@@ -21,7 +21,7 @@ import pandas as pd
 from validation import describe
 
 from companion import paper, results
-from companion.catalogue import cache_folder, load_session, open_sessions
+from companion.catalogue import cache_folder, open_sessions
 from nerlib import experiments
 
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "equal_chances.json"
@@ -42,9 +42,6 @@ CANDIDATES: dict[str, list[dict]] = {
     "dPCA": [{}],  # chooses its penalty itself, of 26, on training trials
     "ridge": [{}],  # of 8
 }
-# Tested on causal rates too. pi-VAE's window is centred; dPCA and UMAP take long; NER, the bottleneck and
-# ridge are searched for these rates in benchmarks/best.py.
-CAUSAL = ("CEBRA", "CEBRA-velocity", "UMAP-label", "PCA")
 
 
 def windows(name):
@@ -123,9 +120,6 @@ def test(recordings):
     settled = {name: method for name, method in methods.items() if name.split(",")[0] == "dPCA"}
     records = run(recordings, {k: v for k, v in methods.items() if k not in settled}, SEEDS)
     records += run(recordings, settled, SEEDS[:1])  # a seed only picks the trials of its averages
-    rivals = {f"{name}, causal": methods[f"{name}, 10 bins"] for name in CAUSAL}
-    causal = [load_session(s.name, s.area, smoothing="causal") for s in recordings]
-    records += run(causal, rivals, SEEDS[:1])
     write(recordings, validated + records)
 
 

@@ -39,6 +39,7 @@ from sklearn.metrics import r2_score
 
 from nerlib import Session
 from nerlib.alignment import align
+from nerlib.encoders import Encoder
 from nerlib.models import make_method
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,12 +63,20 @@ CANDIDATES: dict[str, list[dict]] = {
     "alone": [{"neuron_dropout": 0.3}, {"neuron_dropout": 0.5}],
     "joint": [{"neuron_dropout": 0.3}, {"neuron_dropout": 0.5}],
 }
+# Other forms of the networks of earlier days, tried with every candidate. A session's first layer maps a
+# bin's neurons to 16 signals, the same way in each bin of history (`ReadIn`); "whole": all bins to 32 units.
+FORMS: dict[str, list[dict]] = {name: [{"first_layer": "whole"}] for name in NETWORKS}
+FORMS["MSE bottleneck"].append({"batch_size": 128})
+OF_FORM = ("first_layer", "batch_size")
 
 
-def build(method, window, **settings):
+def build(method, window, first_layer=None, **settings):
     """An unfitted network; 30 % of neurons dropped unless settings say otherwise."""
     given = NETWORKS[method] | BEYOND[method] | {"window": window, "neuron_dropout": 0.3, "device": "cpu"}
-    return make_method(method, **given | settings)
+    built = make_method(method, **given | settings)
+    if first_layer == "whole":
+        built._make_encoder = lambda n_neurons, _: Encoder(n_neurons * window, built.n_components)
+    return built
 
 
 def parts(session, split):
@@ -177,8 +186,13 @@ def scores(sessions, job):
 
 
 def frozen_scores(earlier, target, job):
-    """Networks of the earlier days, fitted once; then a first layer for each K and draw."""
-    members = [build(job["method"], job["window"], random_state=SEED + i) for i in range(job["members"])]
+    """Networks of the earlier days, fitted once; then a first layer for each K and draw.
+
+    All settings of the job have the same form.
+    """
+    form = {name: value for name, value in job["settings"][0].items() if name in OF_FORM}
+    seeds = range(SEED, SEED + job["members"])
+    members = [build(job["method"], job["window"], random_state=seed, **form) for seed in seeds]
     for model in members:
         model.fit(*arrays(earlier))
     for settings in job["settings"]:
@@ -215,6 +229,11 @@ def validation_jobs(sessions):
         for s in (s for s in sessions if s.area != "PMd"):
             for tried in [settings] if way == "frozen" else settings:
                 yield make_job(s, way, method, 10, "validation", tuned, tried)
+    tuned = [(k, 0) for k in TUNED_ON["frozen"]]
+    for method, form in ((method, form) for method, forms in FORMS.items() for form in forms):
+        for s in (s for s in sessions if s.area != "PMd"):
+            settings = [candidate | form for candidate in CANDIDATES["frozen"]]
+            yield make_job(s, "frozen", method, 10, "validation", tuned, settings)
 
 
 def chosen(records):

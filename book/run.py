@@ -192,6 +192,14 @@ def stage(chapters, source):
         shutil.copy(ROOT / "CITATION.cff", source)
 
 
+def share_cores(group):
+    """Chapters that run side by side get one thread each for linear algebra; a single one gets all cores."""
+    if len(group) > 1:
+        os.environ["OMP_NUM_THREADS"] = "1"
+    else:
+        os.environ.pop("OMP_NUM_THREADS", None)
+
+
 def prepare_kernel(output):
     """Run chapters with this very Python, whatever kernels are installed, and let them find companion."""
     kernel = ["-m", "ipykernel_launcher", "--log-level=CRITICAL", "-f", "{connection_file}"]
@@ -347,6 +355,7 @@ def make_book(output, data, profile, given, timeout, publishing):
         with chdir(source), ThreadPoolExecutor(2) as pool:  # while one draws, another one fits
             made = {}
             for group in groups(chapters):
+                share_cores(group)
                 made |= zip(group, pool.map(make_chapter, group), strict=True)
         results = [made[chapter] for chapter in chapters]
 

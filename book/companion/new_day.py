@@ -37,13 +37,29 @@ PANELS = {  # title -> name of a line -> arguments of `only`
         **_RIDGE,
     },
 }
+NETWORKS = ("NER", "MSE bottleneck", "CEBRA-velocity")
 _FITS = {"new first layer, 3 fits": ("frozen", 3), "new first layer": ("frozen", 1)}
 _FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
+BY_NETWORK: dict[str, dict] = {  # network -> name of a line -> arguments of `only`
+    name: {
+        words: {"way": way, "method": name, "members": members}
+        for words, (way, members) in _FITS.items()
+        if words != "new first layer"
+    }
+    | _RIDGE
+    for name in NETWORKS
+}
 TABLE: dict[str, dict] = {  # what is compared with ridge in `lead_table`
     f"{name}, {words}": {"way": way, "method": name, "members": members}
-    for name in ("NER", "MSE bottleneck", "CEBRA-velocity")
+    for name in NETWORKS
     for words, (way, members) in _FITS.items()
 }
+ONE_BIN = {  # the same with one bin of history, one fit
+    f"{name}, {words}": {"way": way, "method": name, "window": 1}
+    for name in NETWORKS
+    for words, (way, members) in _FITS.items()
+    if members == 1
+} | {"ridge": {"way": "ridge", "method": "ridge", "window": 1}}
 TABLE["NER, new first layer, all recordings"] = {"way": "frozen", "pool": "all"}
 TABLE["NER, alone, rotated"] = {"way": "rotation"}
 BEST = TABLE["NER, new first layer, 3 fits"]
@@ -144,6 +160,30 @@ def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
         for title, line in lines.items()
     }
     return pd.DataFrame({title: row for title, row in told.items() if row}).T.fillna("—")
+
+
+def score_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
+    """Mean R² over recordings with its interval, one row a curve, one column a number of trials of `GOALS`."""
+    found = {title: summary(only(table, **line)) for title, line in lines.items()}
+    told = {
+        title: {words(k): str(intervals.Estimate(**curve.loc[k])) for k in (*GOALS, ALL) if k in curve.index}
+        for title, curve in found.items()
+    }
+    return pd.DataFrame(told).T.fillna("—")
+
+
+def joint_less_alone(table: pd.DataFrame) -> pd.DataFrame:
+    """What joint training adds to the day alone, in words: one row a network and history."""
+    bins = {"10 bins": 10, "1 bin": 1}
+    told = {
+        f"{name}, {title}": {
+            words(k): f"{found} {intervals.verdict(found)}"
+            for k, found in lead(*(only(table, way, name, window) for way in ("joint", "alone"))).items()
+        }
+        for name in NETWORKS
+        for title, window in bins.items()
+    }
+    return pd.DataFrame(told).T.fillna("—")
 
 
 def answer(table: pd.DataFrame) -> str:
