@@ -49,6 +49,28 @@ def test_outputs_are_those_of_this_code(chapter):
     assert str(Path.home()) not in chapter.read_text() and "/tmp/" not in chapter.read_text()
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
+def test_every_figure_has_a_caption_that_stands_alone(chapter):
+    cells = nbformat.read(chapter, as_version=4).cells
+    captions = []
+    for cell, below in zip(cells, [*cells[1:], None], strict=True):
+        shown = [output.get("data", {}) for output in cell.get("outputs", [])]
+        if any("image/png" in its or "plotly" in its.get("text/html", "") for its in shown):
+            if "front-figure" in cell.metadata.get("tags", []):  # two outputs, one figure
+                assert below.source.startswith("```{figure} front.png")
+            else:
+                captions.append(cell.metadata.get("mystnb", {}).get("figure", {}).get("caption", ""))
+    assert all(len(caption) > 40 and not caption.startswith("The same") for caption in captions), captions
+    assert len(set(captions)) == len(captions)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.stem)
+def test_cells_are_short(chapter):
+    for cell in nbformat.read(chapter, as_version=4).cells:
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
+            assert cell.source.count("\n") < 15, cell.source
+
+
 def test_outputs_of_all_chapters_are_small():
     cells = [cell for chapter in CHAPTERS for cell in nbformat.read(chapter, as_version=4).cells]
     assert len(json.dumps([cell.get("outputs") for cell in cells])) <= 6e6
