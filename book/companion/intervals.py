@@ -122,7 +122,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
         means = part.groupby([*ends, "recording"])[["ours", "paper"]].mean().reset_index()
         paper = means["paper"].mean()
         ours = str(estimate(means["ours"], *(means[name] for name in ends)))
-        told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else f"{paper:.3f}"}
+        told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else f"{paper:.3f}".replace("-", "−")}
     table = pd.DataFrame(told).T.rename_axis(["method", "metric"])
     table = table if scores["paper"].notna().any() else table[["ours"]]
     return table.unstack("metric").fillna("—").swaplevel(axis=1).sort_index(axis=1).loc[order]

@@ -150,7 +150,7 @@ def goals(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
-    """Leads over ridge with ten bins, in words: one row a curve, one column a number of trials of `GOALS`."""
+    """Leads over ridge with ten bins, in words: one row a curve; columns as in `GOALS`, and all."""
     ridge = only(table, "ridge", "ridge")[[*GOALS, ALL]]
     told = {
         title: {
@@ -163,7 +163,7 @@ def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
 
 
 def score_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
-    """Mean R² over recordings with its interval, one row a curve, one column a number of trials of `GOALS`."""
+    """Mean R² over recordings with its interval, one row a curve; columns as in `GOALS`, and all."""
     found = {title: summary(only(table, **line)) for title, line in lines.items()}
     told = {
         title: {words(k): str(intervals.Estimate(**curve.loc[k])) for k in (*GOALS, ALL) if k in curve.index}
@@ -223,6 +223,21 @@ def validated(records: Sequence[dict]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def forms(records: Sequence[dict]) -> pd.DataFrame:
+    """Validation R² of a new first layer, one row a network and candidate; columns: trials and monkey.
+
+    Parameters
+    ----------
+    records : list of dict, of benchmarks/new_day.py
+    """
+    tried = [r for r in records if r["split"] == "validation" and r["way"] == "frozen" and r["members"] == 1]
+    table = pd.DataFrame(tried)
+    table["settings"] = [", ".join(f"{k}={v}" for k, v in one.items()) for one in table["settings"]]
+    table["given"] = table["trials"].map("{} trials".format)
+    shown = table.pivot_table("velocity_r2", ["method", "settings"], ["given", "monkey"], sort=False)
+    return shown.round(3)
+
+
 def parity(records: Sequence[dict]) -> tuple[pd.DataFrame, str]:
     """Joint CEBRA beside the `cebra` package (benchmarks/joint_parity.py): R² run by run, and a sentence."""
     table = pd.DataFrame(records).pivot_table("velocity_r2", ["steps", "rate", "seed"], ["session", "code"])
@@ -232,7 +247,7 @@ def parity(records: Sequence[dict]) -> tuple[pd.DataFrame, str]:
     return table, (
         f"Both sessions together, ours is {means['nerlib'].mean():.3f} and the package's "
         f"{means['cebra'].mean():.3f} on average; the difference is within {PARITY:g} in {within} of "
-        f"{len(off)} runs, from {off.min():+.3f} to {off.max():+.3f}."
+        f"{len(off)} runs, " + f"from {off.min():+.3f} to {off.max():+.3f}.".replace("-", "−")
     )
 
 
@@ -254,11 +269,11 @@ def figure(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
         1, len(panels), figsize=(WIDTH, 3.6), sharey=True, layout="constrained", squeeze=False
     )
     for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
-        others, found_lines = iter(sns.color_palette("colorblind")[2:]), common(table, lines)
+        others = iter(sns.color_palette("colorblind")[2:])
+        own = {n: method_color(n) if n in COLORS or "ridge" in n else next(others) for n in lines}
+        found_lines = common(table, lines)
         for name, curve in found_lines.items():
-            named = name in COLORS or "ridge" in name
-            style = {"color": method_color(name) if named else next(others), "linewidth": 2}
-            style |= {"linestyle": "--"} if "ridge" in name else {}
+            style = {"color": own[name], "linewidth": 2} | ({"linestyle": "--"} if "ridge" in name else {})
             found = summary(curve)
             place = np.log2([k if k != ALL else 180 for k in found.index])
             panel.plot(place, found["mean"].astype(float), marker="o", markersize=3.5, label=name, **style)

@@ -1,6 +1,7 @@
 """Curves over labelled trials, with a table whose answers are known."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from toy import make_session
 
@@ -49,6 +50,25 @@ def test_leads_and_goals(table):
     assert "ahead** with 8, 16, 32, all" in new_day.answer(table)
 
 
+def test_joint_training_less_the_day_alone(table):
+    ner = table[table["way"] == "frozen"]
+    both = pd.concat([ner.assign(way="joint"), ner.assign(way="alone", r2=ner["r2"] - 0.1)])
+    told = new_day.joint_less_alone(both.assign(members=1))
+    assert told.loc["NER, 10 bins", "16"].startswith("0.100") and "ahead" in told.loc["NER, 10 bins", "16"]
+    assert set(told.loc["CEBRA-velocity, 1 bin"]) == {"—"}
+    scores = new_day.score_table(table, {"NER": new_day.BEST})
+    assert list(scores) == ["8", "16", "32", "all"] and scores.loc["NER", "all"].startswith("0.80")
+
+
+def test_forms_are_candidates_with_their_validation_scores():
+    about = {"split": "validation", "way": "frozen", "members": 1, "method": "NER", "monkey": "A"}
+    forms = {0.6: {"max_iter": 100}, 0.8: {"max_iter": 100, "first_layer": "whole"}}
+    records = [about | {"settings": form, "trials": 8, "velocity_r2": r2} for r2, form in forms.items()]
+    records += [records[0] | {"velocity_r2": 0.7}, records[0] | {"members": 3, "velocity_r2": 0}]
+    found = new_day.forms(records)["8 trials", "A"]["NER"]
+    assert found.to_dict() == {"max_iter=100": 0.65, "max_iter=100, first_layer=whole": 0.8}
+
+
 def test_lines_of_a_panel_show_the_same_recordings(table):
     fewer = table[~((table["way"] == "ridge") & (table["session"] == "S0"))]
     lines = {"NER": new_day.BEST, "ridge": {"way": "ridge", "method": "ridge"}, "absent": {"way": "joint"}}
@@ -76,4 +96,4 @@ def test_parity_counts_runs_within_the_tolerance():
         for session in ("A", "B")
     ]
     table, told = new_day.parity(records)
-    assert table.shape == (2, 4) and "within 0.03 in 1 of 2 runs, from -0.010 to +0.100" in told
+    assert table.shape == (2, 4) and "within 0.03 in 1 of 2 runs, from −0.010 to +0.100" in told
