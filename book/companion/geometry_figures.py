@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from companion.figures import small_text
+from companion.geometry import fit_rotation, integrate
 from nerlib.alignment import common_averages
-from nerlib.geometry import fit_rotation, integrate
 from nerlib.metrics import position
 from nerlib.plots import WIDTH, direction_color, watermark_simulated
 from nerlib.runs import SPLITS, Run
@@ -27,14 +27,14 @@ def paths(
 ) -> Figure:
     """Held-out average trajectories, rotated onto the hand's paths, in the hand's plane; one panel a method.
 
-    The rotation and its scale are fitted on training averages (`nerlib.geometry.fit_rotation`); what leaves
+    The rotation and its scale are fitted on training averages (`geometry.fit_rotation`); what leaves
     the plane is not drawn. Grey: the hand. Coloured: the embedding; a dot where its trajectory starts.
 
     Parameters
     ----------
     run_by_method : dict, title -> Run, all of one session with directions, velocity of two columns
     quantity : "position" or "velocity", paths onto which the embedding is rotated, or "integrated": rotated
-        onto velocity, summed over time (`nerlib.geometry.integrate`), and drawn over position
+        onto velocity, summed over time (`geometry.integrate`), and drawn over position
     protocol : "corrected" or "published", the embeddings that are shown
     columns : int, panels in a row
 
