@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import r2_score
 
 from companion.audit import exchanged
-from companion.figures import line_styles, method_color, small_text
+from companion.style import line_styles, method_color, small_text
 from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LinearRegression
 
-from companion.figures import small_text
+from companion.style import small_text
 from nerlib import NER, metrics
 from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
 from nerlib.session import Session

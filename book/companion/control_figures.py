@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from companion.control_tables import TITLES, means
-from companion.figures import line_styles, small_text
+from companion.style import line_styles, small_text
 from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 

@@ -7,8 +7,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from companion.figures import small_text
 from companion.geometry import fit_rotation, integrate
+from companion.style import small_text
 from nerlib.alignment import common_averages
 from nerlib.metrics import position
 from nerlib.plots import WIDTH, direction_color, watermark_simulated

@@ -11,7 +11,8 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from companion import intervals
-from companion.figures import COLORS, as_html, method_color, small_text
+from companion.interactive import as_html
+from companion.style import COLORS, method_color, small_text
 from nerlib.plots import WIDTH, direction_color, watermark_simulated
 from nerlib.session import Session
 

@@ -6,8 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from companion.figures import line_styles, small_text
 from companion.own_scores import SCORES
+from companion.style import line_styles, small_text
 from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
 from nerlib.session import Session
 

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from companion import interactive
 from companion.comparison import METRICS
 from companion.own_folds import Fit, longest
 from companion.own_recording import colored
@@ -259,7 +260,7 @@ def take_away(
         figure = plots.trajectories(one.embedding[held], test)
         figure.savefig(folder / "embedding.pdf")
         plt.close(figure)  # else a notebook draws it
-        plots.interactive(one.embedding[held], test).write_html(folder / "embedding.html")
+        interactive.trajectories(one.embedding[held], test).write_html(folder / "embedding.html")
         written += ["embedding.pdf", "embedding.html"]
     if hasattr(one.model, "save"):
         one.model.save(folder / "model.safetensors")
