@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerlib.data import DataError, TrialsLeftOut
-from nerlib.data._series import read_counts, read_velocity
+from nerlib.data._series import DataError, read_counts, read_velocity
 from nerlib.data.preprocess import EDGE, bin_means, check_smoothing, whole_degrees, window_rates
 from nerlib.session import Session
 
@@ -27,6 +26,20 @@ MAZE_SCHEMA: dict = {
     "n_bins": 100,
     "smooth_sd": 0.05,
 }
+
+
+class TrialsLeftOut(UserWarning):
+    """Trials that a reader left out for another reason than being asked to.
+
+    Attributes
+    ----------
+    counts : dict, reason -> number of trials
+    """
+
+    def __init__(self, file: str, counts: dict[str, int]):
+        self.counts = counts
+        listed = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        super().__init__(f"{file}: left out trials: {listed}")
 
 
 def read_nwb(
