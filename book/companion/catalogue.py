@@ -168,11 +168,12 @@ def load_session(
         raise ValueError(f"{name} is not bundled, so its smooth_sd is 0.045 s; got {smooth_sd}")
     path = find_file(name)
     if path.suffix == ".nwb":
-        settings = MAZE_SCHEMA if name == "MC_Maze" else {"area": area, "counts": f"ecephys/counts_{area}"}
-        settings = {"smoothing": smoothing, "smooth_sd": smooth_sd} | settings
-        settings = {"n_bins": N_BINS.get(area), "name": name} | settings
-        session = replace(read_nwb(path, **settings), area=area)
-        return session if name == "MC_Maze" else _without_edges(session, smooth_sd, smoothing)
+        if name == "MC_Maze":
+            session = read_nwb(path, name=name, smoothing=smoothing, **MAZE_SCHEMA)
+            return replace(session, area=area)
+        bins = {"n_bins": N_BINS[area], "smooth_sd": smooth_sd, "smoothing": smoothing}
+        session = read_nwb(path, area, counts=f"ecephys/counts_{area}", name=name, **bins)
+        return _without_edges(session, smooth_sd, smoothing)
     session = read_authors_mat(path, area, N_BINS[area])
     if smoothing == "published":
         return session
@@ -252,9 +253,7 @@ def _open_recorded(names, areas, n_trials):
 
 
 def find_file(name: str | Entry) -> Path:
-    """The path of a session's file, verified every time (but see ``Entry``).
-
-    ``name`` is one of ``list_sessions()``, or an ``Entry``.
+    """The path of the file of an ``Entry``, or of a name in ``list_sessions()``; verified every time.
 
     Raises
     ------

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nerlib.data._series import DataError, read_counts, read_velocity
-from nerlib.data.preprocess import EDGE, bin_means, check_smoothing, whole_degrees, window_rates
+from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
 from nerlib.session import Session
 
 REWARDED = {"result": "R"}
@@ -103,7 +103,6 @@ def read_nwb(
     """
     if direction_unit not in ("radians", "degrees", "position"):
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
-    check_smoothing(smoothing)
     with open_nwb(path) as nwb:
         unasked = ~trials_where(nwb, keep)
         spikes, observed = read_units(nwb, area) if counts is None else read_counts(nwb, counts, bin_width)

@@ -1,4 +1,4 @@
-"""Figures of the first chapter: what NER's loss asks of distances, and what decoders make of it."""
+"""Figures and scores of the first chapter: what the loss asks of distances, and what decoders make of it."""
 
 from itertools import cycle
 
@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from sklearn.metrics import r2_score
 
 from companion.style import small_text
 from nerlib.plots import DECODED, TRUE, WIDTH, column_names, watermark_simulated
@@ -76,3 +77,15 @@ def decoded_against_true(velocities: dict, session: Session) -> Figure:
     grid[0, 0].legend(column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
     sns.despine(figure)
     return watermark_simulated(figure, [session])
+
+
+def r2_by_speed(velocity: np.ndarray, session: Session) -> dict[str, float]:
+    """R² of decoded velocity (T, k) over all bins, over the slower half of them and over the faster half.
+
+    Keys "all", "slow" and "fast" (Figure 1 of the paper). Slow bins vary little, so the same error in mm/s
+    costs them far more R².
+    """
+    speed = np.linalg.norm(session.velocity, axis=1)
+    fast = speed > np.median(speed)
+    parts = {"all": slice(None), "slow": ~fast, "fast": fast}
+    return {name: float(r2_score(session.velocity[part], velocity[part])) for name, part in parts.items()}
