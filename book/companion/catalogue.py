@@ -171,7 +171,7 @@ def load_session(
         if name == "MC_Maze":
             session = read_nwb(path, name=name, smoothing=smoothing, **MAZE_SCHEMA)
             return replace(session, area=area)
-        bins = {"n_bins": N_BINS[area], "smooth_sd": smooth_sd, "smoothing": smoothing}
+        bins: dict = {"n_bins": N_BINS[area], "smooth_sd": smooth_sd, "smoothing": smoothing}
         session = read_nwb(path, area, counts=f"ecephys/counts_{area}", name=name, **bins)
         return _without_edges(session, smooth_sd, smoothing)
     session = read_authors_mat(path, area, N_BINS[area])

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from companion import interactive
 from companion.comparison import METRICS
-from companion.style import line_styles, method_color
+from companion.style import line_styles, method_color, score_panels
 from nerlib import plots
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
 from nerlib.session import Session
@@ -86,16 +86,6 @@ def gallery(views: dict) -> Figure:
     return watermark_simulated(figure, [session for _, session in views.values()])
 
 
-def _panels(shown, order, height):
-    """A panel for each metric, with one row for each of an order, from the top."""
-    figure, panels = plt.subplots(
-        1, len(shown), figsize=(plots.WIDTH, height), sharey=True, layout="constrained", squeeze=False
-    )
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].invert_yaxis()
-    return figure, panels[0]
-
-
 def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
 
@@ -108,7 +98,7 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """
     shown, order = table["metric"].unique(), list(table["method"].unique())
     per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
-    figure, panels = _panels(shown, order, 1.2 + 0.3 * len(order))
+    figure, panels = score_panels(shown, order, 1.2 + 0.3 * len(order))
     for axes, metric in zip(panels, shown, strict=True):
         rows = per_recording[per_recording["metric"] == metric]
         places = rows["method"].map(order.index)
@@ -148,7 +138,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
     method : str, whose leads they are
     """
     order, shown = list(dict.fromkeys(table["other"])), list(dict.fromkeys(table["metric"]))
-    figure, panels = _panels(shown, order, 1.1 + 0.3 * len(order))
+    figure, panels = score_panels(shown, order, 1.1 + 0.3 * len(order))
     for axes, metric in zip(panels, shown, strict=True):
         rows = table[table["metric"] == metric]
         places = rows["other"].map(order.index).to_numpy()
@@ -177,7 +167,7 @@ def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     sessions : list of Session that the table comes from
     """
     order, shown = sorted(table["recording"].unique()), table["metric"].unique()
-    figure, panels = _panels(shown, order, 1.2 + 0.24 * len(order))
+    figure, panels = score_panels(shown, order, 1.2 + 0.24 * len(order))
     for axes, metric in zip(panels, shown, strict=True):
         rows = table[table["metric"] == metric]
         places = rows["recording"].map(order.index)

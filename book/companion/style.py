@@ -1,13 +1,15 @@
-"""How figures look: the colour of each method, and the smallest text."""
+"""How figures look: the colour of each method, the smallest text, panels with a row a name."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import wraps
 from itertools import cycle
 
+import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nerlib.plots import DECODED
+from nerlib.plots import DECODED, WIDTH
 
 # one colour a method, in every chapter; controls are grey and dashed
 COLORS = {
@@ -21,7 +23,7 @@ _DASHES = {"MSE bottleneck": "--", "ridge": ":", "ridge, 10 bins": "-.", "moveme
 def small_text(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """Make a function draw its figure, one with many panels, with the smallest text that a page may show.
 
-    A page shows a figure of `plots.WIDTH` inches at its size, so no text may be smaller than 8 points.
+    A page shows a figure of `WIDTH` inches at its size, so no text may be smaller than 8 points.
     """
 
     @wraps(draw)
@@ -53,3 +55,13 @@ def line_styles(names: Collection[str]) -> dict[str, dict]:
         about = {"linestyle": _DASHES[name], "linewidth": 1.4} if name in _DASHES else {"linestyle": "-"}
         styles[name] = {"color": color, "linewidth": 2.4 if name == "NER" else 1.2} | about
     return styles
+
+
+def score_panels(scores: Sequence[str], rows: Sequence[str], height: float) -> tuple[Figure, np.ndarray]:
+    """A figure as wide as a page and some inches high: one panel a score, one row a name, from the top."""
+    figure, panels = plt.subplots(
+        1, len(scores), figsize=(WIDTH, height), sharey=True, layout="constrained", squeeze=False
+    )
+    panels[0, 0].set_yticks(range(len(rows)), rows)
+    panels[0, 0].invert_yaxis()
+    return figure, panels[0]
