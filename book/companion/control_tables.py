@@ -116,9 +116,9 @@ def show(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], across: 
         display(shown.style.set_caption(f"{rows.groupby(ends).ngroups} {what}"))
 
 
-def chance_matrix(rows: pd.DataFrame, metric: str = "velocity_r2") -> pd.DataFrame:
-    """Controls by methods: the mean score as text, with ▲ where its interval over sessions lies above 0."""
-    found = means(rows, ["value", "method"], metric)
+def chance_matrix(rows: pd.DataFrame) -> pd.DataFrame:
+    """Controls by methods: R² of velocity as text, with ▲ where its interval over sessions lies above 0."""
+    found = means(rows, ["value", "method"], "velocity_r2")
     marks = {key: " ▲" if intervals.verdict(one) == "ahead" else "" for key, one in found.items()}
     told = {key: f"{one.mean:.2f}{marks[key]}".replace("-", "−") for key, one in found.items()}
     table = pd.Series(told).rename_axis(["control", "method"]).unstack("method").fillna("—")

@@ -126,16 +126,15 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     return watermark_simulated(figure, sessions)
 
 
-def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NER") -> Figure:
-    """By how much a method leads each of the others, one panel a metric: the mean and its 95 % interval.
+def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
+    """By how much NER leads each of the others, one panel a metric: the mean and its 95 % interval.
 
-    Filled where the interval excludes zero; beside it, in how many recordings the method is ahead.
+    Filled where the interval excludes zero; beside it, in how many recordings NER is ahead.
 
     Parameters
     ----------
     table : DataFrame of `intervals.leads`
     sessions : list of Session that the table comes from
-    method : str, whose leads they are
     """
     order, shown = list(dict.fromkeys(table["other"])), list(dict.fromkeys(table["metric"]))
     figure, panels = score_panels(shown, order, 1.1 + 0.3 * len(order))
@@ -152,7 +151,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
-        axes.set(xlabel=f"{method} less the other,\n{METRICS.get(metric, metric)}")
+        axes.set(xlabel=f"NER less the other,\n{METRICS.get(metric, metric)}")
     panels[0].set_ylim(len(order) - 0.4, -0.6)
     sns.despine(figure)
     return watermark_simulated(figure, sessions)

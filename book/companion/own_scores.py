@@ -115,8 +115,8 @@ def table(session: Session, fits: list[Fit]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gain(session: Session, fits: list[Fit], other: list[Fit], metric: str = "velocity_r2") -> dict:
-    """By how much the first fits exceed the others, on the same held-out trials: score, low, high.
+def gain(session: Session, fits: list[Fit], other: list[Fit]) -> dict:
+    """By how much the first fits exceed the others in R² of velocity on the same trials: score, low, high.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def gain(session: Session, fits: list[Fit], other: list[Fit], metric: str = "vel
     """
     if not np.array_equal([one.held for one in fits], [one.held for one in other]):
         raise ValueError(f"{fits[0].name} and {other[0].name} were scored on different trials")
-    return _interval(draws(session, fits)[metric] - draws(session, other)[metric])
+    return _interval(draws(session, fits)["velocity_r2"] - draws(session, other)["velocity_r2"])
 
 
 def gains(session: Session, fits: list[Fit], fewer: list[Fit]) -> pd.DataFrame:

@@ -29,12 +29,7 @@ MAZE_SCHEMA: dict = {
 
 
 class TrialsLeftOut(UserWarning):
-    """Trials that a reader left out for another reason than being asked to.
-
-    Attributes
-    ----------
-    counts : dict, reason -> number of trials
-    """
+    """Trials that a reader left out unasked; ``counts`` is a dict, reason -> number of trials."""
 
     def __init__(self, file: str, counts: dict[str, int]):
         self.counts = counts

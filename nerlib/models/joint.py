@@ -104,10 +104,6 @@ def statistics(rates):
     return rates.mean(axis=0), np.maximum(deviation + _SOFT * deviation.mean(), np.finfo(np.float32).tiny)
 
 
-def standardized(rates, mean, scale):
-    return (rates - mean) / scale
-
-
 def fold(first, mean, scale):
     """Let a first layer that was trained on (rates − mean) / scale take rates as they are."""
     mean, scale = (
@@ -122,8 +118,9 @@ def train_jointly(method, encoders, sessions, objective, generator):
     """Fit the first layers and the shared ones to standardised rates; returns the loss of each step."""
     device, standards, parts = encoders[0][0].weight.device, [], []
     for encoder, (rates, _, trial) in zip(encoders, sessions, strict=True):
-        standards.append(standard := statistics(rates))
-        gather = method._training_gatherer(standardized(rates, *standard), trial, device, generator)
+        mean, scale = statistics(rates)
+        standards.append((mean, scale))
+        gather = method._training_gatherer((rates - mean) / scale, trial, device, generator)
         parts.append(lambda bins, first=encoder[0], gather=gather: first(gather(bins)))
     gather, shared = joined(parts, [len(rates) for rates, *_ in sessions]), list(encoders[0])[1:]
     trunk = torch.nn.Sequential(*shared)
@@ -149,7 +146,7 @@ def calibrate(method, rates, labels, trial, max_iter):
         objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
     mean, scale = statistics(rates)
     generator = torch.Generator(device).manual_seed(int(seeds[2]))
-    gather = method._training_gatherer(standardized(rates, mean, scale), trial, device, generator)
+    gather = method._training_gatherer((rates - mean) / scale, trial, device, generator)
     points = torch.as_tensor(anchors.embedding, device=device)
     parts = [lambda bins: points[torch.as_tensor(bins, device=device)], lambda bins: encoder(gather(bins))]
     shared = torch.nn.Sequential(*list(encoder)[1:]).requires_grad_(False)
