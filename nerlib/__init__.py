@@ -22,7 +22,7 @@ _HOME = {
     "UMAP": "models",
     "make_method": "models",
 }
-_MODULES = "alignment data decoders experiments geometry losses metrics models".split()
+_MODULES = "alignment data decoders experiments losses metrics models".split()
 __all__ = [*_HOME, *_MODULES]  # not plots, which needs the extra
 
 

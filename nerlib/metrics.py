@@ -134,18 +134,6 @@ def single_trial(velocity: np.ndarray, session: Session) -> dict[str, float]:
     return {"single_trial_r2": float(r2.mean()), "single_trial_correlation": float(correlation.mean())}
 
 
-def r2_by_speed(velocity: np.ndarray, session: Session) -> dict[str, float]:
-    """R² of decoded velocity (T, k) over all bins, over the slower half of them and over the faster half.
-
-    Keys "all", "slow" and "fast" (Figure 1 of the paper). Slow bins vary little, so the same error in mm/s
-    costs them far more R².
-    """
-    speed = np.linalg.norm(session.velocity, axis=1)
-    fast = speed > np.median(speed)
-    parts = {"all": slice(None), "slow": ~fast, "fast": fast}
-    return {name: float(r2_score(session.velocity[part], velocity[part])) for name, part in parts.items()}
-
-
 def paired_distances(
     embedding: np.ndarray, labels: np.ndarray, *, n_rows: int = 2000, seed: int = 0, periods: Columns = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,6 @@
 """Figures of one recording: embeddings and decoded movements. Those of simulated sessions say so."""
 
 from collections.abc import Iterable
-from itertools import cycle
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from nerlib.session import Session
 
 try:
     import matplotlib.pyplot as plt
-    import plotly.graph_objects as go
     import seaborn as sns
     from matplotlib.colors import to_hex, to_rgb
     from matplotlib.figure import Figure
@@ -19,7 +17,7 @@ try:
     from mpl_toolkits.mplot3d.art3d import Line3DCollection
 except ImportError:
     raise ImportError(
-        "figures need matplotlib, seaborn and plotly; install them with: pip install 'nerlib[plots]'"
+        "figures need matplotlib and seaborn; install them with: pip install 'nerlib[plots]'"
     ) from None
 
 TRUE, DECODED = "0.25", "#d1495b"
@@ -74,21 +72,6 @@ def column_names(velocity: np.ndarray) -> list[str]:
     return list("xyz"[: velocity.shape[1]]) + [str(k + 1) for k in range(3, velocity.shape[1])]
 
 
-def loss_curve(curve: np.ndarray, session: Session) -> Figure:
-    """Loss over training steps.
-
-    Parameters
-    ----------
-    curve : array (steps,), e.g. ``loss_curve_`` of a fitted method
-    session : Session it was trained on
-    """
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.4), layout="constrained")
-    axes.plot(curve, color=DECODED, linewidth=0.8)
-    axes.set(xlabel="training step", ylabel="loss")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
-
-
 def trajectories(embedding: np.ndarray, session: Session) -> Figure:
     """Latent trajectories in 3-D: single trials, coloured by direction, and the average of each direction.
 
@@ -120,130 +103,6 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
     return watermark_simulated(figure, [session])
 
 
-def interactive(embedding: np.ndarray, session: Session) -> go.Figure:
-    """The same trajectories to turn by hand: the first 64 trials, and the average of each direction.
-
-    A point tells its trial and time; *play* runs a dot along each average.
-
-    Parameters
-    ----------
-    embedding : array (T, 3)
-    session : Session with T bins; without directions, single trials are drawn in one colour
-    """
-    figure = go.Figure()
-    draw_interactive(figure, embedding, session)
-    title = f"{session.name} {session.area}" + " · SIMULATED" * session.simulated
-    return figure.update_layout(title={"text": title, "font": {"size": 14}}, height=460)
-
-
-def draw_interactive(figure: go.Figure, values: np.ndarray, session: Session, *, legend: bool = True) -> None:
-    """Draw trials and averages into a plotly figure, and a button that plays them if there are directions.
-
-    Parameters
-    ----------
-    figure : plotly Figure; the frames of what it already plays are extended
-    values : array (T, 2) or (T, 3), drawn in the plane or in space
-    session : Session with T bins
-    legend : bool, whether these lines explain the colours
-    """
-    flat = values.shape[1] == 2
-    kind = go.Scatter if flat else go.Scatter3d
-    starts, told = (
-        session.trial_starts,
-        np.column_stack([session.trial, session.bin_in_trial * session.bin_width]),
-    )
-    paths, about = (np.split(its, starts[1:])[:64] for its in (values, told))
-    lines, averages = [], np.empty((0, 0, values.shape[1]))
-    if session.direction is None:
-        lines = [("trials", DECODED, list(map(list, zip(paths, about, strict=True))), 1.5)]
-    else:
-        of_trial = session.direction[starts]
-        directions, averages = session.average_by_direction(values)
-        for direction, average in zip(directions, averages, strict=True):
-            name, color = f"{direction:.0f}°", direction_color(direction)
-            singles = [pair for *pair, its in zip(paths, about, of_trial, strict=False) if its == direction]
-            times = np.column_stack([np.full(len(average), -1), np.arange(len(average)) * session.bin_width])
-            lines += [
-                (name, color, singles, 1.0 if flat else 1.5),
-                (name, color, [[average, times]], 3 if flat else 7),
-            ]
-    gap = np.full((1, values.shape[1]), np.nan)
-    for name, color, parts, width in lines:
-        if parts:
-            drawn = np.vstack([row for path, _ in parts for row in (path, gap)]).astype(np.float32)
-            hover = np.vstack([row for _, times in parts for row in (times, times[-1:])]).astype(np.float32)
-            single = width < 2
-            figure.add_trace(kind(
-                **dict(zip("xyz", drawn.T, strict=False)), mode="lines", name=name, legendgroup=name,
-                line={"color": color, "width": width}, opacity=0.45 if single else 1.0, customdata=hover,
-                showlegend=legend and not single,
-                hovertemplate=("trial %{customdata[0]:.0f}" if single else "average")
-                + f", {name}, " + "%{customdata[1]:.2f} s<extra></extra>",
-            ))  # fmt: skip
-    _play(figure, kind, averages, [color for _, color, _, width in lines if width >= 2], session)
-    if not flat:
-        eye = dict(zip("xyz", 1.5 * viewpoint(values, session), strict=True))
-        hidden = {"visible": False, "range": [-1.05, 1.05] if np.abs(values).max() <= 1.05 else None}
-        scene = {
-            "aspectmode": "cube",
-            "camera": {"eye": eye},
-            **dict.fromkeys(("xaxis", "yaxis", "zaxis"), hidden),
-        }
-        figure.update_layout(scene=scene)
-    figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 40, "b": 0},
-        legend={"title": {"text": "direction"}},
-    )
-
-
-def _play(figure, kind, averages, colors, session):
-    """A dot that runs along each average, in frames that figures drawn before are part of."""
-    if not len(averages):
-        return
-    averages, place = averages.astype(np.float32).round(3), len(figure.data)
-    dots = [
-        kind(**dict(zip("xyz", at.T, strict=False)), mode="markers", hoverinfo="skip", showlegend=False,
-             marker={"color": colors, "size": 9 if kind is go.Scatter else 6})
-        for at in averages.transpose(1, 0, 2)
-    ]  # fmt: skip
-    figure.add_trace(dots[0])
-    earlier = figure.frames or [go.Frame(data=[], traces=[])] * len(dots)
-    figure.frames = [
-        go.Frame(
-            data=[*frame.data, dot], traces=[*frame.traces, place], name=f"{i * session.bin_width:.2f} s"
-        )
-        for i, (frame, dot) in enumerate(zip(earlier, dots, strict=True))
-    ]
-    frame = {"frame": {"duration": 60, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}
-    button = {"label": "▶ play", "method": "animate", "args": [None, frame]}
-    place = {"x": 0, "y": 0, "xanchor": "left", "yanchor": "bottom", "pad": {"l": 4, "b": 4}}
-    figure.update_layout(updatemenus=[{"type": "buttons", "buttons": [button], **place}])
-
-
-def decoded_against_true(velocities: dict, session: Session) -> Figure:
-    """Decoded against true velocity, all its columns together, one panel a method (Figure 1 of the paper).
-
-    Parameters
-    ----------
-    velocities : dict, title -> array (T, k), decoded (mm/s)
-    session : Session with T bins
-    """
-    size = (3.4 * len(velocities), 3.4)
-    figure, grid = plt.subplots(1, len(velocities), figsize=size, sharey=True, squeeze=False)
-    figure.set_layout_engine("constrained")
-    reach = 1.05 * np.abs(session.velocity).max()
-    for axes, (title, velocity) in zip(grid[0], velocities.items(), strict=True):
-        colors = cycle([DECODED, "#2e86ab", "#edae49"])
-        for true, read in zip(session.velocity.T, velocity.T, strict=True):
-            axes.plot(true, read, ".", color=next(colors), markersize=2, alpha=0.4)
-        axes.axline((0, 0), slope=1, color=TRUE, linewidth=0.8)
-        axes.set(title=title, xlabel="true velocity (mm/s)", xlim=(-reach, reach), ylim=(-reach, reach))
-    grid[0, 0].set_ylabel("decoded velocity (mm/s)")
-    grid[0, 0].legend(column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
-
-
 def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Figure:
     """Decoded against true velocity and position over time, for the first trials of a session.
 
@@ -271,26 +130,5 @@ def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Fig
         panels[0].annotate(f"{shown.direction[start]:.0f}°", place, xycoords=coordinates, fontsize=8)
     panels[-1].legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25), fontsize=8, frameon=False)
     panels[-1].set_xlabel("time (s), trials end to end")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
-
-
-def accuracy(over_time: dict, session: Session, *, chance: float, styles: dict | None = None) -> Figure:
-    """Direction accuracy over the time of a trial.
-
-    Parameters
-    ----------
-    over_time : dict, name -> array (bins,), values in [0, 1], e.g. of `metrics.accuracy_over_time`
-    session : Session
-    chance : float, accuracy of a decoder that has learned nothing
-    styles : dict, name -> properties of its matplotlib line, or None
-    """
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.7), layout="constrained")
-    for name, values in over_time.items():
-        style = (styles or {}).get(name, {})
-        axes.plot(np.arange(len(values)) * session.bin_width, values, label=name, **style)
-    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
-    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
-    figure.legend(frameon=False, fontsize=8, loc="outside right center")
     sns.despine(figure)
     return watermark_simulated(figure, [session])

@@ -3,6 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from nerlib.session import trial_bounds
+
 _PREFETCH = 32  # batches drawn at once: one query of the tree serves them all
 
 
@@ -96,8 +98,7 @@ def history(trial: np.ndarray | None, n_bins: int, window: int):
     lags = np.arange(window)
     if trial is None:
         return lambda bins: np.maximum(bins[:, None] - lags, 0)
-    starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
-    first = np.repeat(starts, np.diff(np.r_[starts, n_bins]))
+    first = np.repeat(*trial_bounds(trial))
     return lambda bins: np.maximum(bins[:, None] - lags, first[bins][:, None])
 
 

@@ -9,6 +9,12 @@ import numpy as np
 _ARRAYS = ("rates", "velocity", "direction", "trial")
 
 
+def trial_bounds(trial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first bin and the number of bins of each trial, int arrays (n_trials,), of trial ids (T,)."""
+    starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
+    return starts, np.diff(np.r_[starts, len(trial)])
+
+
 @dataclass(frozen=True, eq=False)
 class Session:
     """Binned rates and movements of one brain area in one recording, trial after trial.
@@ -115,12 +121,12 @@ class Session:
     @cached_property
     def trial_starts(self) -> np.ndarray:
         """Int array (n_trials,): the first bin of each trial."""
-        return np.flatnonzero(np.r_[True, self.trial[1:] != self.trial[:-1]])
+        return trial_bounds(self.trial)[0]
 
     @cached_property
     def trial_lengths(self) -> np.ndarray:
         """Int array (n_trials,): the number of bins of each trial."""
-        return np.diff(np.r_[self.trial_starts, len(self.trial)])
+        return trial_bounds(self.trial)[1]
 
     @property
     def n_trials(self) -> int:

@@ -28,11 +28,8 @@ def on_sphere(session):
 def drawn(session):
     """One figure of each kind."""
     return {
-        "loss_curve": plots.loss_curve(np.arange(5.0), session),
         "trajectories": plots.trajectories(on_sphere(session), session),
         "decoded": plots.decoded(session.velocity, session, n_trials=2),
-        "decoded_against_true": plots.decoded_against_true({"a": session.velocity}, session),
-        "accuracy": plots.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
     }
 
 
@@ -49,7 +46,6 @@ def test_simulated_figures_say_so():
             assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated, name
             figure.canvas.draw()
             plt.close(figure)
-        assert ("SIMULATED" in plots.interactive(on_sphere(session), session).to_json()) == simulated
 
 
 def test_decoded_draws_truth_and_decoded_with_gaps_between_trials(session):
@@ -68,58 +64,15 @@ def test_velocity_of_any_number_of_columns(session, columns, names):
     true, read = (line.get_ydata() for line in panels[columns - 1].lines)
     assert np.allclose(true[:16], session.velocity[:16, -1]) and np.allclose(read[:16], true[:16] / 2)
 
-    axes = plots.decoded_against_true({"half": session.velocity / 2}, session).axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == names
-    for line, true in zip(axes.lines, session.velocity.T, strict=False):
-        assert np.array_equal(line.get_xdata(), true) and np.array_equal(line.get_ydata(), true / 2)
-    assert len({line.get_color() for line in axes.lines}) == columns + 1  # and the diagonal
-
 
 def test_sessions_without_direction_are_drawn_in_one_colour(session):
-    embedding, session = on_sphere(session), undirected(session, 2)
+    session = undirected(session, 2)
     figures = drawn(session)
     (axes,) = figures["trajectories"].axes
     assert len(axes.lines) == session.n_trials and len({line.get_color() for line in axes.lines}) == 1
-    figure = plots.interactive(embedding, session)
-    assert len(figure.data) == 1 and not figure.data[0].showlegend
     for figure in figures.values():
         figure.canvas.draw()
         assert not any("°" in text.get_text() for text in figure.findobj(matplotlib.text.Text))
-
-
-def test_interactive_draws_singles_of_64_trials_and_all_averages():
-    session = make_session(n_trials=80)
-    embedding = on_sphere(session)
-    figure = plots.interactive(embedding, session)
-    lines = [line for line in figure.data if line.mode == "lines"]
-    singles, averages = ([line for line in lines if line.showlegend == shown] for shown in (False, True))
-    assert [line.name for line in averages] == [f"{d}°" for d in range(0, 360, 45)]
-    assert sum(np.isfinite(line.x).sum() for line in singles) == 64 * 16
-    assert np.isnan(singles[0].x).sum() == 8  # a gap after each trial
-    assert np.array_equal(singles[0].x[:16], embedding[:16, 0].astype(np.float32))
-    _, paths = session.average_by_direction(embedding)
-    assert np.array_equal(averages[3].y[:16], paths[3][:, 1].astype(np.float32))
-    assert singles[0].customdata[17].tolist() == pytest.approx([8, session.bin_width * 0])  # trial and time
-    dots = [frame.data[0] for frame in figure.frames]
-    assert len(dots) == 16 and np.allclose([d.z for d in dots], np.transpose(paths)[2], atol=1e-3)
-    assert [frame.traces[0] for frame in figure.frames] == [len(lines)] * 16
-
-
-def test_two_views_play_together(session):
-    figure = plots.interactive(on_sphere(session), session)
-    plots.draw_interactive(figure, session.velocity, session, legend=False)
-    assert [len(frame.data) for frame in figure.frames] == [2] * 16
-    assert (
-        figure.frames[3].data[1].type == "scatter"
-        and figure.data[figure.frames[3].traces[1]].mode == "markers"
-    )
-
-
-def test_accuracy_takes_line_styles(session):
-    styles = {"b": {"color": "red", "linestyle": "--"}}
-    lines = plots.accuracy({"a": [0, 1], "b": [1, 0]}, session, chance=0.5, styles=styles).axes[0].lines
-    assert (lines[1].get_color(), lines[1].get_linestyle(), lines[0].get_linestyle()) == ("red", "--", "-")
-    assert np.allclose(lines[0].get_xdata(), [0, session.bin_width])
 
 
 def test_colours_are_cyclic_distinct_and_not_too_light():
@@ -148,7 +101,7 @@ def test_all_readers_tell_directions_apart(sight):
     assert (1.05 / (luminance + 0.05)).min() >= 3  # contrast with white
 
 
-@pytest.mark.parametrize("package", ["matplotlib", "seaborn", "plotly"])
+@pytest.mark.parametrize("package", ["matplotlib", "seaborn"])
 def test_without_the_extra_one_line_says_what_to_install(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, "nerlib.plots")

@@ -27,19 +27,17 @@ def exchanged(r2: np.ndarray) -> np.ndarray:
     return 2 - 1 / np.asarray(r2, float)
 
 
-def random_peak(n_trials: int, *, n_bins: int = 40, n_directions: int = 8, seed: int = 0) -> dict[str, float]:
-    """Direction accuracy of guesses at the best time bin, chosen on the scored trials or on others.
+def random_peak(n_trials: int, *, seed: int = 0) -> dict[str, float]:
+    """Direction accuracy of guesses at the best of 40 bins, chosen on the scored trials or on others.
 
     Returns
     -------
-    dict: "published" and "corrected", as `nerlib.metrics.score` chooses the bin; chance is 1 / n_directions
+    dict: "published" and "corrected", as `nerlib.metrics.score` chooses the bin; chance is 1 / 8
     """
-    rng = np.random.default_rng(seed)
-    angle = 360 / n_directions
-    trial = np.repeat(np.arange(n_trials), n_bins)
-    own = np.repeat(rng.integers(n_directions, size=n_trials), n_bins) * angle
+    rng, trial = np.random.default_rng(seed), np.repeat(np.arange(n_trials), 40)
+    own = np.repeat(rng.integers(8, size=n_trials), 40) * 45.0
     session = Session(np.zeros((len(trial), 1)), rng.normal(size=(len(trial), 2)), own, trial)
-    guesses, others = (rng.integers(n_directions, size=len(trial)) * angle for _ in range(2))
+    guesses, others = (rng.integers(8, size=len(trial)) * 45.0 for _ in range(2))
     peak = metrics.peak_bin(others, session)
     scored = metrics.score(session.velocity, guesses, session, held_out=True, peak_bin=peak)
     return {protocol: scores["direction_accuracy"] for protocol, scores in scored.items()}

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import r2_score
 
 from companion.audit import exchanged
-from companion.figures import line_styles, method_color, small_text
+from companion.style import line_styles, method_color, small_text
 from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 
@@ -40,7 +40,7 @@ def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
     return watermark_simulated(figure, [session])
 
 
-def exchange(held_out: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+def exchange(held_out: pd.DataFrame) -> Figure:
     """R² with its arguments exchanged against R²: held-out velocity of each recording, and 2 − 1 / R².
 
     ``held_out`` has one row a recording and method, with columns method, corrected and published.
@@ -54,10 +54,10 @@ def exchange(held_out: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="R²(true, decoded)", ylabel="R²(decoded, true)")
     axes.legend(frameon=False, fontsize=9)
-    return watermark_simulated(figure, sessions)
+    return figure
 
 
-def rotations(pairs: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+def rotations(pairs: pd.DataFrame) -> Figure:
     """For each pair of sessions: the range of the eight single rotations, their mean, the paper's score.
 
     ``pairs`` has the columns worst, mean, best, paper of `audit.single_rotations`, of one method.
@@ -71,10 +71,10 @@ def rotations(pairs: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="pair of sessions", ylabel="R²(decoded, true) of velocity", xticks=[])
     figure.legend(loc="outside upper center", ncols=2, frameon=False, fontsize=9)
-    return watermark_simulated(figure, sessions)
+    return figure
 
 
-def train_test(scores: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
+def train_test(scores: pd.DataFrame) -> Figure:
     """Training and held-out R² of velocity, a line between the two; one row a recording.
 
     ``scores`` has the columns recording, method, train and test.
@@ -96,7 +96,7 @@ def train_test(scores: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure
     axes.set_yticklabels(names, fontsize=8)
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=len(methods), frameon=False, fontsize=9)
-    return watermark_simulated(figure, sessions)
+    return figure
 
 
 def peaks(chosen: pd.DataFrame, chance: float) -> Figure:

@@ -168,11 +168,12 @@ def load_session(
         raise ValueError(f"{name} is not bundled, so its smooth_sd is 0.045 s; got {smooth_sd}")
     path = find_file(name)
     if path.suffix == ".nwb":
-        settings = MAZE_SCHEMA if name == "MC_Maze" else {"area": area, "counts": f"ecephys/counts_{area}"}
-        settings = {"smoothing": smoothing, "smooth_sd": smooth_sd} | settings
-        settings = {"n_bins": N_BINS.get(area), "name": name} | settings
-        session = replace(read_nwb(path, **settings), area=area)
-        return session if name == "MC_Maze" else _without_edges(session, smooth_sd, smoothing)
+        if name == "MC_Maze":
+            session = read_nwb(path, name=name, smoothing=smoothing, **MAZE_SCHEMA)
+            return replace(session, area=area)
+        bins: dict = {"n_bins": N_BINS[area], "smooth_sd": smooth_sd, "smoothing": smoothing}
+        session = read_nwb(path, area, counts=f"ecephys/counts_{area}", name=name, **bins)
+        return _without_edges(session, smooth_sd, smoothing)
     session = read_authors_mat(path, area, N_BINS[area])
     if smoothing == "published":
         return session
@@ -194,7 +195,7 @@ def _without_edges(session, smooth_sd, smoothing):
 
 
 def open_sessions(
-    data: str, names: Names = None, areas: Names = None, *, n_trials: int | None = None, seed: int = 0
+    data: str, names: Names = None, areas: Names = None
 ) -> tuple[list[Session], list[tuple[str, str, str]]]:
     """The sessions that a chapter analyses; those that are unavailable are reported, never replaced.
 
@@ -202,8 +203,6 @@ def open_sessions(
     ----------
     data : "simulated" or "recorded" (the paper's centre-out sessions)
     names, areas : str, list of str or None, only these; None is all recorded sessions, or `SIMULATED`
-    n_trials : int or None, at most so many trials, the first ones (simulated: exactly so many)
-    seed : int, seed of the simulated sessions
 
     Returns
     -------
@@ -220,11 +219,10 @@ def open_sessions(
     if unknown:
         raise ValueError(f"unknown area {', '.join(map(repr, unknown))}; there are {', '.join(N_BINS)}")
     if data == "recorded":
-        return _open_recorded(names, areas, n_trials)
-    size = {} if n_trials is None else {"n_trials": n_trials}
+        return _open_recorded(names, areas)
     found = map(_parse_simulated, SIMULATED if names is None else names)
     chosen = [(area, day) for area, day in found if areas is None or area in areas]
-    return [simulate_session(seed, area, day=day, **size) for area, day in chosen], []
+    return [simulate_session(area=area, day=day) for area, day in chosen], []
 
 
 def _parse_simulated(name):
@@ -235,7 +233,7 @@ def _parse_simulated(name):
     return match[1], int(match[2])
 
 
-def _open_recorded(names, areas, n_trials):
+def _open_recorded(names, areas):
     entries = [e for e in ENTRIES if e.blob] if names is None else map(find_entry, names)
     sessions, absent = [], []
     for entry in entries:
@@ -246,15 +244,12 @@ def _open_recorded(names, areas, n_trials):
             elif entry.path is None and not entry.bundled:
                 absent.append((entry.name, area, "not bundled; `make fetch` downloads it"))
             else:
-                session = load_session(entry.name, area)
-                sessions.append(session if n_trials is None else session.select(slice(n_trials)))
+                sessions.append(load_session(entry.name, area))
     return sessions, absent
 
 
 def find_file(name: str | Entry) -> Path:
-    """The path of a session's file, verified every time (but see ``Entry``).
-
-    ``name`` is one of ``list_sessions()``, or an ``Entry``.
+    """The path of the file of an ``Entry``, or of a name in ``list_sessions()``; verified every time.
 
     Raises
     ------

@@ -14,17 +14,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from torch.nn.functional import mse_loss
 
 from nerlib.models._common import check_numbers, seeded, single_thread
-
-
-def starts_of(trial):
-    """The first bin of each trial, and the bins of each: int arrays (n_trials,)."""
-    starts = np.flatnonzero(np.r_[True, np.diff(trial) != 0])
-    return starts, np.diff(np.r_[starts, len(trial)])
+from nerlib.session import trial_bounds
 
 
 def padded(values, trial):
     """Rows (T, d) as trials (n_trials, longest, d), the end filled with zeros; and which entries are real."""
-    starts, lengths = starts_of(trial)
+    starts, lengths = trial_bounds(trial)
     real = np.arange(lengths.max()) < lengths[:, None]
     cube = np.zeros((*real.shape, values.shape[1]), values.dtype)
     cube[real] = values
@@ -55,7 +50,7 @@ class KalmanFilter(TransformerMixin, BaseEstimator):
         within = np.flatnonzero(np.diff(trial) == 0)
         self.motion_, self.motion_noise_ = _regress(state[within], state[within + 1])
         self.emission_, self.emission_noise_ = _regress(state, self._observed(X))
-        first = state[starts_of(trial)[0]]
+        first = state[trial_bounds(trial)[0]]
         self.start_, self.start_noise_ = first.mean(axis=0), np.cov(first.T)
         return self
 
@@ -80,7 +75,7 @@ class KalmanFilter(TransformerMixin, BaseEstimator):
 
 
 def _state(velocity, trial):
-    starts, lengths = starts_of(trial)
+    starts, lengths = trial_bounds(trial)
     total = np.cumsum(velocity, axis=0)
     before = np.repeat(total[starts] - velocity[starts], lengths, axis=0)
     return np.column_stack([velocity, total - before, np.ones(len(velocity))])

@@ -107,19 +107,18 @@ def claim_scores(
     list of dict, one row a metric
     """
     rows = []
-    ends = [name for name in ("session", "target") if name in scores]
     for metric, part in with_paper(scores).groupby("metric", sort=False):
-        means = part.groupby([*ends, "recording"])[["ours", "paper"]].mean().reset_index()
-        ours = intervals.estimate(means["ours"], *(means[name] for name in ends))
+        means = intervals.per_recording(part, "ours", "paper")
+        ours = intervals.of_column(means, "ours")
         reason = ""
         if part["paper"].isna().all():
             if (part["protocol"] != "published").any():
                 reason = "the paper gives none in this protocol"
         else:
-            off = means["ours"] - means["paper"]
-            within = (off.abs() <= tolerance).sum()
-            differs = intervals.estimate(off, *(means[name] for name in ends))
-            reason = f"differs by {differs}; {within} of {len(off)} within {tolerance:g}"
+            means["off"] = means["ours"] - means["paper"]
+            within = (means["off"].abs() <= tolerance).sum()
+            differs = intervals.of_column(means, "off")
+            reason = f"differs by {differs}; {within} of {len(means)} within {tolerance:g}"
             if kept is not None and (kept["metric"] == metric).any():
                 at_paper = kept.loc[kept["metric"] == metric, "ours"].mean()
                 reason += f"; {at_paper:.3f} at the published settings"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LinearRegression
 
-from companion.figures import small_text
+from companion.style import small_text
 from nerlib import NER, metrics
 from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
 from nerlib.session import Session
@@ -79,10 +79,10 @@ def replay(loop: ClosedLoop, session: Session) -> tuple[np.ndarray, np.ndarray]:
 
 
 @small_text
-def hand_paths(velocity: np.ndarray, session: Session, n_trials: int = 8) -> Figure:
-    """Decoded and true hand path of the first trials, one panel a trial."""
+def hand_paths(velocity: np.ndarray, session: Session) -> Figure:
+    """Decoded and true hand path of the first eight trials, one panel a trial."""
     decoded, true = (metrics.position(v, session) for v in (velocity, session.velocity))
-    n_columns = min(n_trials, session.n_trials)
+    n_columns = min(8, session.n_trials)
     drawn, axes = plt.subplots(
         1, n_columns, figsize=(WIDTH, 1.5), sharex=True, sharey=True, layout="constrained"
     )

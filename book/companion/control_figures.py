@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from companion.control_tables import TITLES, means
-from companion.figures import line_styles, small_text
+from companion.style import line_styles, score_panels, small_text
 from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 
@@ -94,16 +94,9 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
     sessions : list of Session that the rows come from
     """
     order = list(dict.fromkeys(rows["method"]))
-    figure, panels = plt.subplots(
-        1,
-        len(metrics),
-        figsize=(WIDTH, 0.9 + 0.25 * len(order)),
-        layout="constrained",
-        sharey=True,
-        squeeze=False,
-    )
+    figure, panels = score_panels(metrics, order, 0.9 + 0.25 * len(order))
     first = line_styles(NAMES)["NER"]["color"]
-    for axes, metric in zip(panels[0], metrics, strict=True):
+    for axes, metric in zip(panels, metrics, strict=True):
         low = max(-1.0, float(rows[metric].min()) - 0.02)  # an arrow stands for means beyond the axis
         axes.axvline(0, color="0.7", linewidth=0.8)
         for place, name in enumerate(order):
@@ -119,8 +112,7 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
             axes.scatter(max(found.mean, low), place, s=36, color=color, zorder=3,
                          marker="o" if found.mean >= low else "<")  # fmt: skip
         axes.set(xlabel=TITLES[metric], xlim=(low - 0.05, 1.05))
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].set_ylim(len(order) - 0.4, -0.6)
+    panels[0].set_ylim(len(order) - 0.4, -0.6)
     sns.despine(figure)
     return watermark_simulated(figure, sessions)
 

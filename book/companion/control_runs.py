@@ -130,7 +130,7 @@ def within(job, smoothing="published", trials=None, control=None, **settings):
     model, embedded = embed(job.method, job.seed, fitted, train, test, **settings)
     yield {} | controls.score(train, test, embedded)
     if job.table == "controls" and control in (None, "movements permuted"):
-        about = {"session": session.name, "area": session.area, "method": job.method, "seed": job.seed}
+        about = _about(session, job.method, job.seed)
         halves = dict(zip(runs.SPLITS, embedded, strict=True))
         given = getattr(model, "published_embedding", None)
         published = halves if given is None else {
@@ -142,6 +142,10 @@ def within(job, smoothing="published", trials=None, control=None, **settings):
         yield told | about | {"table": "published protocol"}
 
 
+def _about(session, method, seed):
+    return {"session": session.name, "area": session.area, "method": method, "seed": seed}
+
+
 def folds(job, **settings):
     """Five contiguous folds in time, each held out once."""
     yield from fold_scores(opened(*job.recordings[0]), job.method, job.seed, **settings)
@@ -149,12 +153,11 @@ def folds(job, **settings):
 
 def fold_scores(session, method, seed, **settings):
     """Scores of each of five folds of a session, ``value`` their number."""
-    about = {"session": session.name, "area": session.area, "method": method, "seed": seed}
     for k, (train, test) in enumerate(controls.folds(session)):
         with threadpool_limits(1):  # small matrices, for which threads cost more than they bring
             _, embedded = embed(method, seed, train, train, test, **settings)
             scores = controls.score(train, test, embedded)
-        yield about | {"value": k} | scores
+        yield _about(session, method, seed) | {"value": k} | scores
 
 
 def broken_scores(session, method, seed):
@@ -164,8 +167,7 @@ def broken_scores(session, method, seed):
         with threadpool_limits(1):
             _, embedded = embed(method, seed, train, train, test)
             scores = controls.score(train, test, embedded)
-        about = {"session": session.name, "area": session.area, "method": method, "seed": seed}
-        yield about | {"value": control} | scores
+        yield _about(session, method, seed) | {"value": control} | scores
 
 
 def drift(job, **settings):
@@ -177,12 +179,11 @@ def drift_scores(session, method, seed, **settings):
     """Scores of the third, fourth and last fifth of a session; ``value`` is 0, 1, 2."""
     one, two, *later = [test for _, test in controls.folds(session)]
     first = session.select(slice(one.n_trials + two.n_trials))
-    about = {"session": session.name, "area": session.area, "method": method, "seed": seed}
     with threadpool_limits(1):
         _, (own, *embedded) = embed(method, seed, first, first, *later, **settings)
         scores = [controls.score(first, test, (own, z)) for test, z in zip(later, embedded, strict=True)]
     for k, found in enumerate(scores):
-        yield about | {"value": k} | found
+        yield _about(session, method, seed) | {"value": k} | found
 
 
 def direction(job, **settings):

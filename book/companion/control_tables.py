@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from companion import intervals
+from companion import controls, intervals
 from companion.comparison import METRICS
 from companion.intervals import Estimate
 from companion.results import kept_records
@@ -116,14 +116,14 @@ def show(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], across: 
         display(shown.style.set_caption(f"{rows.groupby(ends).ngroups} {what}"))
 
 
-def chance_matrix(rows: pd.DataFrame, metric: str = "velocity_r2") -> pd.DataFrame:
-    """Controls by methods: the mean score as text, with ▲ where its interval over sessions lies above 0."""
-    found = means(rows, ["value", "method"], metric)
+def chance_matrix(rows: pd.DataFrame) -> pd.DataFrame:
+    """Controls by methods: R² of velocity as text, with ▲ where its interval over sessions lies above 0."""
+    found = means(rows, ["value", "method"], "velocity_r2")
     marks = {key: " ▲" if intervals.verdict(one) == "ahead" else "" for key, one in found.items()}
     told = {key: f"{one.mean:.2f}{marks[key]}".replace("-", "−") for key, one in found.items()}
     table = pd.Series(told).rename_axis(["control", "method"]).unstack("method").fillna("—")
-    controls, methods = (list(dict.fromkeys(key[place] for key in found)) for place in (0, 1))
-    return table.loc[controls, methods]
+    shown, methods = (list(dict.fromkeys(key[place] for key in found)) for place in (0, 1))
+    return table.loc[shown, methods]
 
 
 def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFrame:
@@ -148,16 +148,11 @@ def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFram
             guess = [guesses.get(key, np.nan) for key in zip(each["session"], each["area"], strict=True)]
             each[metric] -= guess
         for key, part in each.dropna(subset=metric).groupby(["value", "method"], sort=False):
-            found.setdefault(key, {})[title] = _chance_words(part, metric)
+            word, estimate = controls.verdict(part[metric], part["session"])
+            found.setdefault(key, {})[title] = f"{estimate}: {word}"
     told = pd.DataFrame(found).T
     told.index.names = ["control", "method"]
     return told.fillna("—")
-
-
-def _chance_words(part, metric):
-    estimate = _estimate(part, metric)
-    word = {"ahead": "above chance", "undecided": "undecided"}.get(intervals.verdict(estimate), "at chance")
-    return f"{estimate}: {word}"
 
 
 def _estimate(part, metric):

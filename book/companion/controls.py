@@ -190,10 +190,10 @@ def share_of_averages(session: Session) -> float:
     return float(r2_score(session.velocity[kept], predicted))
 
 
-def folds(session: Session, n_folds: int = 5) -> Iterator[tuple[Session, Session]]:
-    """Training and test sessions of contiguous folds in time order, of nearly the same number of trials."""
-    fold = np.arange(session.n_trials) * n_folds // session.n_trials
-    for k in range(n_folds):
+def folds(session: Session) -> Iterator[tuple[Session, Session]]:
+    """Training and test sessions of five contiguous folds in time order, of nearly as many trials each."""
+    fold = np.arange(session.n_trials) * 5 // session.n_trials
+    for k in range(5):
         yield session.select(fold != k), session.select(fold == k)
 
 

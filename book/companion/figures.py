@@ -3,125 +3,48 @@
 Figures of simulated sessions say so; figures of one recording are in `nerlib.plots`.
 """
 
-import os
-from collections.abc import Callable, Collection, Sequence
-from functools import wraps
-from itertools import cycle
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import seaborn as sns
 from IPython.display import HTML
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from companion import interactive
 from companion.comparison import METRICS
+from companion.style import line_styles, method_color, score_panels
 from nerlib import plots
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
 from nerlib.session import Session
 
-# one colour a method, in every chapter; controls are grey and dashed
-COLORS = {
-    "NER": DECODED, "CEBRA": "#0072b2", "CEBRA-velocity": "#56a7d8", "CEBRA-16": "#003f63",
-    "piVAE": "#009e73", "UMAP": "#8a5a9e", "UMAP-label": "#c48fc9", "PCA": "#8c6d1f", "dPCA": "#d3862b",
-    "MSE bottleneck": "0.25", "ridge": "0.45", "ridge, 10 bins": "0.6", "movement": "0.55",
-}  # fmt: skip
-_DASHES = {"MSE bottleneck": "--", "ridge": ":", "ridge, 10 bins": "-.", "movement": (0, (6, 2, 1, 2, 1, 2))}
-
-
-def small_text(draw: Callable[..., Figure]) -> Callable[..., Figure]:
-    """Make a function draw its figure, one with many panels, with the smallest text that a page may show.
-
-    A page shows a figure of `plots.WIDTH` inches at its size, so no text may be smaller than 8 points.
-    """
-
-    @wraps(draw)
-    def drawn(*args, **kwargs):
-        figure = draw(*args, **kwargs)  # not in plt.rc_context, after which cells show no figures
-        legends = [*figure.legends, *(axes.get_legend() for axes in figure.axes if axes.get_legend())]
-        labels = [label for axes in figure.axes for label in (axes.xaxis.label, axes.yaxis.label)]
-        for text in [*labels, *(text for legend in legends for text in legend.get_texts())]:
-            text.set_size(8)
-        for axes in figure.axes:
-            axes.title.set_size(9)
-            axes.tick_params(labelsize=8)
-        return figure
-
-    return drawn
-
-
-def method_color(name: str) -> str:
-    """The colour of a method, whatever it is given: "NER, 10 bins" has the colour of "NER"."""
-    return COLORS.get(name) or COLORS.get(name.split(",")[0], "0.5")
-
-
-def line_styles(names: Collection[str]) -> dict[str, dict]:
-    """Matplotlib line properties by name: methods in their colours, NER widest, controls in grey dashes."""
-    others = cycle(sns.color_palette("colorblind").as_hex())
-    styles = {}
-    for name in names:
-        color = method_color(name) if name.split(",")[0] in COLORS else next(others)
-        about = {"linestyle": _DASHES[name], "linewidth": 1.4} if name in _DASHES else {"linestyle": "-"}
-        styles[name] = {"color": color, "linewidth": 2.4 if name == "NER" else 1.2} | about
-    return styles
-
 
 def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
-    """`nerlib.plots.accuracy` with the line of each method as in `line_styles`."""
-    return plots.accuracy(over_time, session, chance=chance, styles=line_styles(over_time))
+    """Direction accuracy over the time of a trial, one line a method.
+
+    Parameters
+    ----------
+    over_time : dict, name -> array (bins,), values in [0, 1], e.g. of `metrics.accuracy_over_time`
+    session : Session
+    chance : float, accuracy of a decoder that has learned nothing
+    """
+    figure, axes = plt.subplots(figsize=(plots.WIDTH, 2.7), layout="constrained")
+    for name, style in line_styles(over_time).items():
+        seconds = np.arange(len(over_time[name])) * session.bin_width
+        axes.plot(seconds, over_time[name], label=name, **style)
+    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
+    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    sns.despine(figure)
+    return watermark_simulated(figure, [session])
 
 
 def show_interactive(embedding: np.ndarray, session: Session) -> HTML:
-    """`nerlib.plots.interactive` as HTML for a notebook.
-
-    Parameters
-    ----------
-    embedding : array (T, 3)
-    session : Session with T bins
-    """
+    """`interactive.trajectories` as HTML for a notebook; parameters as there."""
     label = f"Interactive 3-D latent trajectories of {session.name} {session.area}, coloured by direction"
-    return as_html(plots.interactive(embedding, session), label)
-
-
-def as_html(figure: go.Figure, label: str, **options) -> HTML:
-    """A plotly figure as HTML; ``options`` go to its ``to_html``.
-
-    In the built book (environment variable NERLIB_BOOK) the drawing library is one file beside the pages;
-    elsewhere it is part of the output.
-    """
-    source = "plotly.min.js" if os.environ.get("NERLIB_BOOK") else True
-    config = {"responsive": True, "displayModeBar": False}  # its buttons would cover titles
-    html = figure.to_html(full_html=False, include_plotlyjs=source, auto_play=False, config=config, **options)
-    return HTML(f'<div class="interactive" role="img" aria-label="{label}">{html}</div>')
-
-
-@small_text
-def distances(pairs: dict, session: Session) -> Figure:
-    """Distance in the embedding against distance between movements, one panel an embedding.
-
-    Parameters
-    ----------
-    pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
-    session : Session
-    """
-    size = (plots.WIDTH / 4 * len(pairs), 2.3)
-    figure, panels = plt.subplots(
-        1, len(pairs), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
-    )
-    for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
-        axes.hexbin(
-            labels.ravel(),
-            embedded.ravel() / embedded.max(),
-            gridsize=40,
-            bins="log",
-            cmap="Greys",
-            linewidths=0.1,
-        )
-        axes.set(title=title, xlabel="label distance d\n(mm/s + degrees)", ylim=(0, 1))
-    panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
-    return watermark_simulated(figure, [session])
+    return interactive.as_html(interactive.trajectories(embedding, session), label)
 
 
 def gallery(views: dict) -> Figure:
@@ -175,11 +98,8 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """
     shown, order = table["metric"].unique(), list(table["method"].unique())
     per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
-    size = (plots.WIDTH, 1.2 + 0.3 * len(order))
-    figure, panels = plt.subplots(
-        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
-    )
-    for axes, metric in zip(panels[0], shown, strict=True):
+    figure, panels = score_panels(shown, order, 1.2 + 0.3 * len(order))
+    for axes, metric in zip(panels, shown, strict=True):
         rows = per_recording[per_recording["metric"] == metric]
         places = rows["method"].map(order.index)
         mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
@@ -195,10 +115,8 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
         beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
         axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", c=of_method[beyond])
         axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].invert_yaxis()
     figure.legend(
-        *panels[0, -1].get_legend_handles_labels(),
+        *panels[-1].get_legend_handles_labels(),
         fontsize=8,
         frameon=False,
         loc="outside lower right",
@@ -208,23 +126,19 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     return watermark_simulated(figure, sessions)
 
 
-def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NER") -> Figure:
-    """By how much a method leads each of the others, one panel a metric: the mean and its 95 % interval.
+def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
+    """By how much NER leads each of the others, one panel a metric: the mean and its 95 % interval.
 
-    Filled where the interval excludes zero; beside it, in how many recordings the method is ahead.
+    Filled where the interval excludes zero; beside it, in how many recordings NER is ahead.
 
     Parameters
     ----------
     table : DataFrame of `intervals.leads`
     sessions : list of Session that the table comes from
-    method : str, whose leads they are
     """
     order, shown = list(dict.fromkeys(table["other"])), list(dict.fromkeys(table["metric"]))
-    size = (plots.WIDTH, 1.1 + 0.3 * len(order))
-    figure, panels = plt.subplots(
-        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
-    )
-    for axes, metric in zip(panels[0], shown, strict=True):
+    figure, panels = score_panels(shown, order, 1.1 + 0.3 * len(order))
+    for axes, metric in zip(panels, shown, strict=True):
         rows = table[table["metric"] == metric]
         places = rows["other"].map(order.index).to_numpy()
         ends = rows[["low", "high"]].astype(float).fillna({"low": rows["mean"], "high": rows["mean"]})
@@ -237,9 +151,8 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session], *, method: str = "NE
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
-        axes.set(xlabel=f"{method} less the other,\n{METRICS.get(metric, metric)}")
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].set_ylim(len(order) - 0.4, -0.6)
+        axes.set(xlabel=f"NER less the other,\n{METRICS.get(metric, metric)}")
+    panels[0].set_ylim(len(order) - 0.4, -0.6)
     sns.despine(figure)
     return watermark_simulated(figure, sessions)
 
@@ -253,11 +166,8 @@ def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     sessions : list of Session that the table comes from
     """
     order, shown = sorted(table["recording"].unique()), table["metric"].unique()
-    size = (plots.WIDTH, 1.2 + 0.24 * len(order))
-    figure, panels = plt.subplots(
-        1, len(shown), figsize=size, sharey=True, layout="constrained", squeeze=False
-    )
-    for axes, metric in zip(panels[0], shown, strict=True):
+    figure, panels = score_panels(shown, order, 1.2 + 0.24 * len(order))
+    for axes, metric in zip(panels, shown, strict=True):
         rows = table[table["metric"] == metric]
         places = rows["recording"].map(order.index)
         axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=TRUE, label="paper")
@@ -265,9 +175,7 @@ def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
         axes.set(xlabel=METRICS[metric])
         axes.grid(axis="x", color="0.9")
         axes.margins(y=0.08)
-    panels[0, 0].set_yticks(range(len(order)), order)
-    panels[0, 0].invert_yaxis()
-    kinds = panels[0, 0].get_legend_handles_labels()
+    kinds = panels[0].get_legend_handles_labels()
     shown = slice(None) if table["paper"].notna().any() else slice(1, None)
     kinds = [kind[shown] for kind in kinds]
     figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)

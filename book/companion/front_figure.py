@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from plotly.subplots import make_subplots
 from scipy.linalg import orthogonal_procrustes
 
-from companion.figures import as_html
+from companion.interactive import as_html, draw
 from nerlib import plots
 from nerlib.session import Session
 
@@ -88,8 +88,8 @@ def turning(embedding: np.ndarray, session: Session) -> HTML:
     """
     figure = make_subplots(1, 2, specs=[[{"type": "xy"}, {"type": "scene"}]], subplot_titles=TITLES,
                            column_widths=[0.42, 0.58], horizontal_spacing=0.02)  # fmt: skip
-    plots.draw_interactive(figure, session.velocity, session, legend=False)
-    plots.draw_interactive(figure, turned(embedding, session), session)
+    draw(figure, session.velocity, session, legend=False)
+    draw(figure, turned(embedding, session), session)
     figure.update_layout(scene_camera={"eye": {"x": 0, "y": -0.5, "z": 1.4}, "up": {"x": 0, "y": 1, "z": 0}})
     figure.update_xaxes(title="x (mm/s)", constrain="domain", zeroline=False)
     figure.update_yaxes(

@@ -7,9 +7,9 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from companion.figures import small_text
+from companion.geometry import fit_rotation, integrate
+from companion.style import small_text
 from nerlib.alignment import common_averages
-from nerlib.geometry import fit_rotation, integrate
 from nerlib.metrics import position
 from nerlib.plots import WIDTH, direction_color, watermark_simulated
 from nerlib.runs import SPLITS, Run
@@ -22,20 +22,18 @@ def paths(
     run_by_method: Mapping[str, Run],
     *,
     quantity: str = "position",
-    protocol: str = "corrected",
     columns: int = 5,
 ) -> Figure:
     """Held-out average trajectories, rotated onto the hand's paths, in the hand's plane; one panel a method.
 
-    The rotation and its scale are fitted on training averages (`nerlib.geometry.fit_rotation`); what leaves
+    The rotation and its scale are fitted on training averages (`geometry.fit_rotation`); what leaves
     the plane is not drawn. Grey: the hand. Coloured: the embedding; a dot where its trajectory starts.
 
     Parameters
     ----------
     run_by_method : dict, title -> Run, all of one session with directions, velocity of two columns
     quantity : "position" or "velocity", paths onto which the embedding is rotated, or "integrated": rotated
-        onto velocity, summed over time (`nerlib.geometry.integrate`), and drawn over position
-    protocol : "corrected" or "published", the embeddings that are shown
+        onto velocity, summed over time (`geometry.integrate`), and drawn over position
     columns : int, panels in a row
 
     Raises
@@ -56,7 +54,7 @@ def paths(
     for axes in panels.flat[len(run_by_method) :]:
         axes.set_visible(False)
     for axes, (title, run) in zip(panels.flat, run_by_method.items(), strict=False):
-        directions, hand, rotated = _rotated(run, quantity, protocol)
+        directions, hand, rotated = _rotated(run, quantity)
         for direction, true, path in zip(directions, hand, rotated, strict=True):
             color = direction_color(direction)
             axes.plot(*true.T, color="0.75", linewidth=2.5, zorder=1)
@@ -74,10 +72,10 @@ def paths(
     return watermark_simulated(figure, sessions.values())
 
 
-def _rotated(run, quantity, protocol):
+def _rotated(run, quantity):
     """Directions (K,), and of held-out trials the hand's and the rotated averages, both (K, bins, 2)."""
-    parts, embedding = [run.splits[split] for split in SPLITS], getattr(run, protocol)
-    directions, latent, latent_test = common_averages([embedding[split] for split in SPLITS], parts)
+    parts, embeddings = ([its[split] for split in SPLITS] for its in (run.splits, run.corrected))
+    directions, latent, latent_test = common_averages(embeddings, parts)
     velocities = [part.velocity for part in parts]
     positions = [position(part.velocity, part) for part in parts]
     _, target, hand = common_averages(positions if quantity == "position" else velocities, parts)

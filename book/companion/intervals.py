@@ -87,6 +87,17 @@ def estimate(values, *sessions) -> Estimate:
     return Estimate(float(values.mean()), float(low), float(high), *about)
 
 
+def per_recording(scores: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Columns of scores of one method and metric, one row a recording (or pair): means over seeds."""
+    ends = [name for name in ("session", "target") if name in scores]
+    return scores.groupby([*ends, "recording"])[list(columns)].mean().reset_index()
+
+
+def of_column(table: pd.DataFrame, column: str) -> Estimate:
+    """The `estimate` of a column, from one row a recording (or pair), with its "session" (and "target")."""
+    return estimate(table[column], *(table[name] for name in ("session", "target") if name in table))
+
+
 def of_method(scores: pd.DataFrame, method: str, metric: str) -> Estimate:
     """The `estimate` of one method's score over recordings (or pairs), seeds averaged first.
 
@@ -96,9 +107,7 @@ def of_method(scores: pd.DataFrame, method: str, metric: str) -> Estimate:
     method, metric : str
     """
     rows = scores[(scores["method"] == method) & (scores["metric"] == metric)]
-    ends = [name for name in ("session", "target") if name in rows]
-    means = rows.groupby([*ends, "recording"])["ours"].mean().reset_index()
-    return estimate(means["ours"], *(means[name] for name in ends))
+    return of_column(per_recording(rows, "ours"), "ours")
 
 
 def summary(scores: pd.DataFrame) -> pd.DataFrame:
@@ -118,10 +127,9 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     order, scores = scores["method"].unique(), with_paper(scores)
     told = {}
     for key, part in scores.groupby(["method", "metric"], sort=False):
-        ends = [name for name in ("session", "target") if name in part]
-        means = part.groupby([*ends, "recording"])[["ours", "paper"]].mean().reset_index()
+        means = per_recording(part, "ours", "paper")
         paper = means["paper"].mean()
-        ours = str(estimate(means["ours"], *(means[name] for name in ends)))
+        ours = str(of_column(means, "ours"))
         told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else f"{paper:.3f}".replace("-", "−")}
     table = pd.DataFrame(told).T.rename_axis(["method", "metric"])
     table = table if scores["paper"].notna().any() else table[["ours"]]
@@ -155,8 +163,7 @@ def differences(scores: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
 
 def lead(scores: pd.DataFrame, method: str, other: str) -> Estimate:
     """The `estimate` of `differences`."""
-    table = differences(scores, method, other)
-    return estimate(table["difference"], *(table[name] for name in ("session", "target") if name in table))
+    return of_column(differences(scores, method, other), "difference")
 
 
 def leads(scores: pd.DataFrame, method: str = "NER") -> pd.DataFrame:

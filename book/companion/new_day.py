@@ -11,7 +11,9 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from companion import intervals
-from companion.figures import COLORS, as_html, method_color, small_text
+from companion.interactive import as_html
+from companion.style import COLORS, method_color, small_text
+from nerlib.alignment import common_averages
 from nerlib.plots import WIDTH, direction_color, watermark_simulated
 from nerlib.session import Session
 
@@ -326,10 +328,8 @@ def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTM
 
 def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> float:
     """Mean cosine of a recording's average reaches with the mean of the others, over common bins."""
-    averaged = [s.average_by_direction(z) for z, s in zip(embeddings, sessions, strict=True)]
-    directions = sorted(set.intersection(*(set(own.tolist()) for own, _ in averaged)))
-    n_bins = min(average.shape[1] for _, average in averaged)
-    paths = np.array([average[np.isin(own, directions), :n_bins] for own, average in averaged])
+    _, *averages = common_averages(embeddings, sessions)
+    paths = np.array(averages)
     others = paths.sum(axis=0) - paths
     norms = np.linalg.norm(paths, axis=-1) * np.linalg.norm(others, axis=-1)
     return float(((paths * others).sum(axis=-1) / norms).mean())

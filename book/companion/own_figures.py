@@ -6,8 +6,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from companion.figures import line_styles, small_text
 from companion.own_scores import SCORES
+from companion.style import line_styles, score_panels, small_text
 from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
 from nerlib.session import Session
 
@@ -50,8 +50,7 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
     session : Session
     """
     order, shown = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["metric"]))
-    size = (WIDTH, 1.2 + 0.28 * len(order))
-    figure, panels = plt.subplots(1, len(shown), figsize=size, sharey=True, layout="constrained")
+    figure, panels = score_panels(shown, order, 1.2 + 0.28 * len(order))
     for axes, metric in zip(panels, shown, strict=True):
         rows = table[table["metric"] == metric]
         places = rows["method"].map(order.index)
@@ -63,7 +62,6 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
         lowest = max(-0.5, min(-0.05, rows["low"].min()))
         axes.set(xlabel=SCORES[metric].replace(", ", ",\n"), xlim=(lowest, 1.02))
         axes.set_xticks([tick for tick in (-0.5, 0, 0.5, 1) if tick >= lowest])
-    panels[0].set_yticks(range(len(order)), order)
     panels[0].set_ylim(len(order) - 0.5, -0.5)
     sns.despine(figure)
     return watermark_simulated(figure, [session])

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from companion import interactive
 from companion.comparison import METRICS
 from companion.own_folds import Fit, longest
 from companion.own_recording import colored
@@ -114,8 +115,8 @@ def table(session: Session, fits: list[Fit]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def gain(session: Session, fits: list[Fit], other: list[Fit], metric: str = "velocity_r2") -> dict:
-    """By how much the first fits exceed the others, on the same held-out trials: score, low, high.
+def gain(session: Session, fits: list[Fit], other: list[Fit]) -> dict:
+    """By how much the first fits exceed the others in R² of velocity on the same trials: score, low, high.
 
     Raises
     ------
@@ -123,7 +124,7 @@ def gain(session: Session, fits: list[Fit], other: list[Fit], metric: str = "vel
     """
     if not np.array_equal([one.held for one in fits], [one.held for one in other]):
         raise ValueError(f"{fits[0].name} and {other[0].name} were scored on different trials")
-    return _interval(draws(session, fits)[metric] - draws(session, other)[metric])
+    return _interval(draws(session, fits)["velocity_r2"] - draws(session, other)["velocity_r2"])
 
 
 def gains(session: Session, fits: list[Fit], fewer: list[Fit]) -> pd.DataFrame:
@@ -259,7 +260,7 @@ def take_away(
         figure = plots.trajectories(one.embedding[held], test)
         figure.savefig(folder / "embedding.pdf")
         plt.close(figure)  # else a notebook draws it
-        plots.interactive(one.embedding[held], test).write_html(folder / "embedding.html")
+        interactive.trajectories(one.embedding[held], test).write_html(folder / "embedding.html")
         written += ["embedding.pdf", "embedding.html"]
     if hasattr(one.model, "save"):
         one.model.save(folder / "model.safetensors")

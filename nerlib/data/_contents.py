@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nerlib.data import DataError
-from nerlib.data._series import all_series
+from nerlib.data._series import DataError, all_series
 from nerlib.data.nwb import open_nwb, trial_column, unit_labels
 
 if TYPE_CHECKING:

@@ -4,16 +4,19 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from nerlib.data import DataError
 from nerlib.data.preprocess import EDGE
 
 MM_PER = {"m": 1000.0, "meters": 1000.0, "metres": 1000.0, "cm": 10.0, "mm": 1.0}
 
 
+class DataError(ValueError):
+    """A file that is damaged, or that lacks what its reader needs."""
+
+
 def read_counts(nwb, where: str, bin_width: float) -> tuple[list[np.ndarray], Callable]:
     """As `read_units`, from whole counts per bin: the spikes of a bin are placed in its middle."""
     series = _series(nwb, where)
-    times = _times(series)
+    times = np.asarray(series.get_timestamps())
     counts = series.data[:].reshape(len(times), -1)
     width = np.diff(times).min(initial=np.inf)
     if abs(width - bin_width) > EDGE:
@@ -36,16 +39,10 @@ def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray,
     if length not in MM_PER or not (positions or per in ("s", "sec", "second", "seconds")):
         units = "m/s, cm/s or mm/s, or as m, cm or mm to differentiate positions"
         raise DataError(f"{where} is in {unit or node.unit!r}; pass velocity_unit as {units}")
-    values, times = np.asarray(node.data[:], float).reshape(len(node.data), -1), _times(node)
+    times = np.asarray(node.get_timestamps())
+    values = np.asarray(node.data[:], float).reshape(len(times), -1)
     values = (values * node.conversion + node.offset) * MM_PER[length]
     return times, np.gradient(values, times, axis=0) if positions else values
-
-
-def _times(series):
-    """The time of each sample of a series, array (n,) in s."""
-    if series.timestamps is not None:
-        return np.asarray(series.timestamps[:])
-    return (series.starting_time or 0.0) + np.arange(len(series.data)) / series.rate
 
 
 def all_series(nwb) -> Iterator[tuple[str, object]]:

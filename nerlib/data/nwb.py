@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nerlib.data import DataError, TrialsLeftOut
-from nerlib.data._series import read_counts, read_velocity
-from nerlib.data.preprocess import EDGE, bin_means, check_smoothing, whole_degrees, window_rates
+from nerlib.data._series import DataError, read_counts, read_velocity
+from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
 from nerlib.session import Session
 
 REWARDED = {"result": "R"}
@@ -27,6 +26,15 @@ MAZE_SCHEMA: dict = {
     "n_bins": 100,
     "smooth_sd": 0.05,
 }
+
+
+class TrialsLeftOut(UserWarning):
+    """Trials that a reader left out unasked; ``counts`` is a dict, reason -> number of trials."""
+
+    def __init__(self, file: str, counts: dict[str, int]):
+        self.counts = counts
+        listed = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        super().__init__(f"{file}: left out trials: {listed}")
 
 
 def read_nwb(
@@ -90,7 +98,6 @@ def read_nwb(
     """
     if direction_unit not in ("radians", "degrees", "position"):
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
-    check_smoothing(smoothing)
     with open_nwb(path) as nwb:
         unasked = ~trials_where(nwb, keep)
         spikes, observed = read_units(nwb, area) if counts is None else read_counts(nwb, counts, bin_width)

@@ -79,18 +79,13 @@ def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, b
     return np.where(usable[:, None], total[:, :-1] / np.maximum(count, 1)[:, None], np.nan)
 
 
-def check_smoothing(smoothing: str) -> None:
-    """A ValueError unless it is "published" or "causal"."""
-    if smoothing not in ("published", "causal"):
-        raise ValueError(f'smoothing must be "published" or "causal", got {smoothing!r}')
-
-
 def kernel(sd: float, smoothing: str = "published") -> Array:
     """Gaussian kernel that sums to 1 and reaches 3 s.d. (rounded down); s.d. in bins.
 
     "published": to either side; "causal": to the past alone, with weight 0 on bins that are still to come.
     """
-    check_smoothing(smoothing)
+    if smoothing not in ("published", "causal"):
+        raise ValueError(f'smoothing must be "published" or "causal", got {smoothing!r}')
     if sd < 0:
         raise ValueError(f"sd must not be negative, got {sd}")
     reach = int(3 * sd)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nerlib.data.nwb import MAZE_SCHEMA
-from nerlib.data.preprocess import bin_means, check_smoothing, whole_degrees, window_rates
+from nerlib.data.preprocess import bin_means, whole_degrees, window_rates
 from nerlib.session import Session
 
 N_NEURONS = {"M1": 65, "PMd": 90, "S1": 60}
@@ -63,7 +63,6 @@ def simulate_recording(
         raise ValueError(f"area must be M1, PMd or S1, got {area!r}")
     if task not in ("center_out", "maze"):
         raise ValueError(f'task must be "center_out" or "maze", got {task!r}')
-    check_smoothing(smoothing)
     n_neurons = N_NEURONS[area] if n_neurons is None else n_neurons
     if n_trials < 2 or n_neurons < 1 or day < 0:
         raise ValueError(f"need n_trials >= 2, n_neurons >= 1, day >= 0; got {n_trials}, {n_neurons}, {day}")

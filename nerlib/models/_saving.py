@@ -16,9 +16,8 @@ from nerlib.models._common import pick_device
 
 def save(method, path):
     """See `EncoderMethod.save`."""
-    tensors = {f"encoder.{k}": v.cpu().contiguous() for k, v in method.encoder_.state_dict().items()}
-    for i, other in enumerate(method.encoders_[1:], 1):
-        tensors |= {f"session{i}.{k}": v.cpu().contiguous() for k, v in other[0].state_dict().items()}
+    weights = _distinct(method.encoders_).state_dict()
+    tensors = {f"encoders.{k}": v.cpu().contiguous() for k, v in weights.items()}
     tensors |= {f"anchors.{k}": torch.from_numpy(v) for k, v in method.anchors_._asdict().items()}
     tensors["loss_curve"] = torch.from_numpy(method.loss_curve_)
     parameters = method.get_params()
@@ -55,16 +54,17 @@ def load(cls, path, device):
         model.feature_names_in_ = np.array(header["feature_names_in"], dtype=object)
     model.loss_curve_ = tensors.pop("loss_curve").numpy()
     model.n_iter_ = len(model.loss_curve_)
-    encoder = model._make_encoder(model.n_features_in_, header.get("joint", False))
-    others = [encoder.for_session(n, model.window) for n in header.get("n_neurons", [0])[1:]]
-    for prefix, module in [
-        ("encoder", encoder),
-        *((f"session{i}", e[0]) for i, e in enumerate(others, 1)),
-    ]:
-        own = {k: v for k, v in tensors.items() if k.startswith(f"{prefix}.")}
-        module.load_state_dict({k.removeprefix(f"{prefix}."): v for k, v in own.items()})
-    model.encoders_ = [each.to(pick_device(device)).eval() for each in (encoder, *others)]
-    model.encoder_ = model.encoders_[0]
-    if "anchors.trial" in tensors:  # files of earlier versions hold none
-        model.anchors_ = joint.Anchors(*(tensors[f"anchors.{k}"].numpy() for k in joint.Anchors._fields))
+    model.anchors_ = joint.Anchors(*(tensors.pop(f"anchors.{k}").numpy() for k in joint.Anchors._fields))
+    first, *others = header["n_neurons"]
+    encoder = model._make_encoder(first, header["joint"])
+    encoders = [encoder, *(encoder.for_session(n, model.window) for n in others)]
+    weights = {k.removeprefix("encoders."): v for k, v in tensors.items()}
+    _distinct(encoders).load_state_dict(weights)
+    model.encoders_ = [each.to(pick_device(device)).eval() for each in encoders]
+    model.encoder_ = encoders[0]
     return model
+
+
+def _distinct(encoders):
+    """The first encoder, and of the others, which share all layers but one, that layer."""
+    return torch.nn.ModuleList([encoders[0], *(other[0] for other in encoders[1:])])

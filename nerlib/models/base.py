@@ -164,10 +164,6 @@ class EncoderMethod(Method):
         ValueError : NaN, lengths or label columns that disagree with those of the fit, training that diverged
         """
         check_is_fitted(self)
-        if not hasattr(self, "anchors_"):
-            raise ValueError(
-                "the model comes from a file of an earlier version, without anchors; fit it again"
-            )
         rates, labels, trial = joint.check_session(self, X, y, trial, "the new session")
         if labels.shape[1] != self.anchors_.labels.shape[1]:
             expected = f"the model was fitted with {self.anchors_.labels.shape[1]} label columns"

@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from nerlib.models._common import Method, check_numbers
 from nerlib.sampling import stacked
+from nerlib.session import trial_bounds
 
 _STRENGTHS = np.logspace(-4, 1, 26)  # the λ tried; steps of 1.6, Kobak's are of 1.5
 _REPEATS = 10  # held-out trials of each direction, one at a time; Kobak's number too
@@ -118,8 +119,7 @@ def _group_trials(rates, direction, trial, rng):
     """Directions (K,) and trials (K, trials, bins, N): equal numbers, in random order, of equal length."""
     if trial is None:
         raise ValueError("dPCA averages over trials: give fit the trial of each bin, fit(X, y, trial)")
-    starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
-    lengths = np.diff(np.r_[starts, len(trial)])
+    starts, lengths = trial_bounds(trial)
     if len(np.unique(trial)) != len(starts):
         raise ValueError("the bins of each trial must be contiguous, some trials are scattered")
     changes = direction != np.repeat(direction[starts], lengths)

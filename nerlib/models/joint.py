@@ -4,7 +4,6 @@ Sessions lie one after the other: bins are counted through all of them. Batches 
 (`sampling.draw_bins`), so that one loss compares bins of all sessions and their embeddings share one space.
 """
 
-from contextlib import contextmanager
 from numbers import Integral
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from sklearn.utils import check_array, check_X_y
 from torch.nn.functional import normalize
 
 from nerlib.models._common import FLOATS, seeded
+from nerlib.session import trial_bounds
 
 _ANCHOR_BINS = 2048  # bins of the fitted sessions that a model remembers, to align a new session with
 _SOFT = 0.3  # share of the neurons' mean standard deviation that is added to each: silent neurons stay small
@@ -104,10 +104,6 @@ def statistics(rates):
     return rates.mean(axis=0), np.maximum(deviation + _SOFT * deviation.mean(), np.finfo(np.float32).tiny)
 
 
-def standardized(rates, mean, scale):
-    return (rates - mean) / scale
-
-
 def fold(first, mean, scale):
     """Let a first layer that was trained on (rates − mean) / scale take rates as they are."""
     mean, scale = (
@@ -122,8 +118,9 @@ def train_jointly(method, encoders, sessions, objective, generator):
     """Fit the first layers and the shared ones to standardised rates; returns the loss of each step."""
     device, standards, parts = encoders[0][0].weight.device, [], []
     for encoder, (rates, _, trial) in zip(encoders, sessions, strict=True):
-        standards.append(standard := statistics(rates))
-        gather = method._training_gatherer(standardized(rates, *standard), trial, device, generator)
+        mean, scale = statistics(rates)
+        standards.append((mean, scale))
+        gather = method._training_gatherer((rates - mean) / scale, trial, device, generator)
         parts.append(lambda bins, first=encoder[0], gather=gather: first(gather(bins)))
     gather, shared = joined(parts, [len(rates) for rates, *_ in sessions]), list(encoders[0])[1:]
     trunk = torch.nn.Sequential(*shared)
@@ -149,27 +146,17 @@ def calibrate(method, rates, labels, trial, max_iter):
         objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
     mean, scale = statistics(rates)
     generator = torch.Generator(device).manual_seed(int(seeds[2]))
-    gather = method._training_gatherer(standardized(rates, mean, scale), trial, device, generator)
+    gather = method._training_gatherer((rates - mean) / scale, trial, device, generator)
     points = torch.as_tensor(anchors.embedding, device=device)
     parts = [lambda bins: points[torch.as_tensor(bins, device=device)], lambda bins: encoder(gather(bins))]
-    with frozen(list(encoder)[1:]):
+    shared = torch.nn.Sequential(*list(encoder)[1:]).requires_grad_(False)
+    try:
         method._train(encoder[0].parameters(), joined(parts, lengths), objective, max_iter)
+    finally:
+        shared.requires_grad_(True)
     fold(encoder[0], mean, scale)
     method.encoders_.append(encoder.eval())
     return new
-
-
-@contextmanager
-def frozen(layers):
-    """Layers whose weights get no gradient."""
-    weights = [weight for layer in layers for weight in layer.parameters()]
-    for weight in weights:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in weights:
-            weight.requires_grad_(True)
 
 
 def remember(method, sessions, seed):
@@ -188,8 +175,7 @@ def choose_anchors(trials, rng):
     """Bins of each session to remember, whole trials; as many from each session, if it has as many."""
     quota, chosen = _ANCHOR_BINS // len(trials), []
     for trial in trials:
-        starts = np.flatnonzero(np.r_[True, trial[1:] != trial[:-1]])
-        length = np.diff(np.r_[starts, len(trial)])
+        starts, length = trial_bounds(trial)
         order = rng.permutation(len(starts))
         kept = np.isin(np.arange(len(starts)), order[np.cumsum(length[order]) <= quota])
         if not kept.any():  # a trial is longer than that: its first bins

@@ -194,10 +194,10 @@ def test_recorded_sessions_and_what_is_absent(monkeypatch):
     assert not any(session.simulated for session in sessions)
 
 
-def test_names_areas_and_trials_of_recorded_sessions():
+def test_names_and_areas_of_recorded_sessions():
     names = ["Chewie_20161007", "Han_20171201"]
-    sessions, absent = open_sessions("recorded", names, ["PMd"], n_trials=12)
-    assert [(s.name, s.area, s.n_trials) for s in sessions] == [("Chewie_20161007", "PMd", 12)]
+    sessions, absent = open_sessions("recorded", names, ["PMd"])
+    assert [(s.name, s.area) for s in sessions] == [("Chewie_20161007", "PMd")]
     assert absent == [("Han_20171201", "PMd", "was recorded in S1 only")]
     sessions, absent = open_sessions("recorded", areas="S1")
     assert {s.area for s in sessions} == {"S1"} and not absent
@@ -206,16 +206,16 @@ def test_names_areas_and_trials_of_recorded_sessions():
 
 
 def test_simulated_sessions():
-    sessions, absent = open_sessions("simulated", n_trials=8)
+    sessions, absent = open_sessions("simulated")
     assert [s.name for s in sessions] == [
         *(f"Sim_M1_day{day:03d}" for day in (0, 30)),
         "Sim_PMd_day000",
         "Sim_S1_day000",
     ]
-    assert absent == [] and all(s.simulated and s.n_trials == 8 for s in sessions)
-    (one,), _ = open_sessions("simulated", ["Sim_M1_day005"], n_trials=8, seed=2)
-    assert one.digest == simulate_session(2, "M1", day=5, n_trials=8).digest
-    chosen, _ = open_sessions("simulated", areas=["PMd"], n_trials=2)
+    assert absent == [] and all(s.simulated for s in sessions)
+    (one,), _ = open_sessions("simulated", ["Sim_M1_day005"])
+    assert one.digest == simulate_session(0, "M1", day=5).digest
+    chosen, _ = open_sessions("simulated", areas=["PMd"])
     assert [s.area for s in chosen] == ["PMd"]
 
 

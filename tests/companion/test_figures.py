@@ -8,8 +8,6 @@ from matplotlib import pyplot as plt
 from toy import make_session
 
 from companion import comparison, figures
-from companion.paper import CONTROLS
-from nerlib.models import METHODS
 
 matplotlib.use("Agg")
 
@@ -47,7 +45,6 @@ def drawn(session):
     table = comparison.compare([record], "book/reference/published_within_session.csv")
     pairs = table.assign(**{"from": "A M1", "to": "B M1"})
     return {
-        "distances": figures.distances({"a": (np.arange(9.0), np.arange(9.0))}, session),
         "accuracy": figures.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
         "scores": figures.scores(table, [session]),
         "methods": figures.methods(table, [session]),
@@ -66,18 +63,12 @@ def test_simulated_figures_say_so(monkeypatch, request):
             assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated, name
             figure.canvas.draw()
             plt.close(figure)
-        html = figures.show_interactive(np.zeros((640, 3)), make_session(simulated=simulated)).data
-        assert ("SIMULATED" in html) == simulated
 
 
-def test_interactive_shares_one_library_in_the_book(session, monkeypatch):
-    embedding = np.zeros((640, 3))
-    monkeypatch.setenv("NERLIB_BOOK", "1")
-    shared = figures.show_interactive(embedding, session).data
-    assert 'src="plotly.min.js"' in shared and len(shared) < 500_000
-    monkeypatch.delenv("NERLIB_BOOK")
-    assert len(figures.show_interactive(embedding, session).data) > 3_000_000
-    assert "aria-label" in shared
+def test_accuracy_draws_lines_of_methods_over_seconds(session):
+    lines = figures.accuracy({"a": [0, 1], "ridge": [1, 0]}, session, chance=0.5).axes[0].lines
+    assert (lines[1].get_color(), lines[1].get_linestyle(), lines[0].get_linestyle()) == ("0.45", ":", "-")
+    assert np.allclose(lines[0].get_xdata(), [0, session.bin_width])
 
 
 def test_matrices_show_the_score_of_every_pair(session):
@@ -101,34 +92,8 @@ def test_growth_tells_the_slope(session):
     assert "n^{2.0}" in legend.get_texts()[0].get_text()
 
 
-def test_lines_of_methods_differ_and_controls_are_grey_dashes():
-    styles = figures.line_styles(METHODS)
-    assert len({(str(s["color"]), s["linestyle"]) for s in styles.values()}) == len(METHODS)
-    assert [name for name, s in styles.items() if s["linestyle"] != "-"] == list(CONTROLS)
-    assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"
-
-
 def test_no_text_is_smaller_than_eight_points(session):
     for kind, figure in drawn(session).items():
         figure.draw_without_rendering()
         texts = [text for text in figure.findobj(matplotlib.text.Text) if text.get_text().strip()]
         assert min(text.get_size() for text in texts) >= 8, kind
-
-
-def test_small_text_changes_labels_and_legends_and_shows_the_figure():
-    @figures.small_text
-    def draw():
-        figure, axes = plt.subplots()
-        axes.plot([0, 1], label="a")
-        axes.set(xlabel="x", title="t")
-        axes.legend()
-        figure.legend(loc="outside upper center")
-        return figure
-
-    settings, figure = dict(matplotlib.rcParams), draw()
-    figure.draw_without_rendering()
-    axes = figure.axes[0]
-    legends = [axes.get_legend(), *figure.legends]
-    texts = [axes.xaxis.label, *axes.get_yticklabels(), *(t for its in legends for t in its.get_texts())]
-    assert {text.get_size() for text in texts} == {8} and axes.title.get_size() == 9
-    assert dict(matplotlib.rcParams) == settings  # a cell shows no figure after plt.rc_context

@@ -3,16 +3,30 @@ import pytest
 from nwb_files import loop_smooth
 
 from companion import catalogue
-from companion.maze import GROUPS, open_maze, read_maze
+from companion.catalogue import load_session
+from companion.maze import GROUPS, open_maze
 from nerlib.data import DataError
 from nerlib.data.nwb import open_nwb, trial_column
 
 SHORT = "1 too short for 100 bins of 0.005 s"  # the fifth trial of the file made by hand
 
 
-def test_read_maze(write_nwb, maze):
+@pytest.fixture
+def write_maze(write_nwb, monkeypatch):
+    """A function that writes a file, which is then that of MC_Maze."""
+
+    def write(**content):
+        path = write_nwb(**content)
+        monkeypatch.setattr("companion.catalogue.find_file", lambda name: path)
+        return path
+
+    return write
+
+
+def test_maze_is_read_as_in_the_paper(write_maze, maze):
+    write_maze(**maze)
     with pytest.warns(UserWarning, match=f"hand.nwb: left out trials: {SHORT}"):
-        session = read_maze(write_nwb(**maze))
+        session = load_session("MC_Maze")
     np.testing.assert_array_equal(session.trial, np.repeat([0, 1, 2, 3], 100))
     np.testing.assert_array_equal(session.direction, np.repeat([0, 135, 270, 180], 100))
     assert session.bin_width == 0.005 and session.area == "M1+PMd" and session.rates.shape == (400, 3)
@@ -29,37 +43,25 @@ def test_read_maze(write_nwb, maze):
         np.testing.assert_allclose(session.velocity[100 * i : 100 * i + 100], moved)
 
 
-def test_read_maze_selects_types_and_versions(write_nwb, maze):
-    path = write_nwb(**maze)
-    chosen = {"trial_types": [13, 37]}, {"versions": [1, 2]}, {"trial_types": 13, "versions": [0, 1]}
-    with pytest.warns(UserWarning, match=SHORT):
-        trials = [np.unique(read_maze(path, **choice).trial).tolist() for choice in chosen]
-    assert trials == [[0, 1, 3], [1, 2, 3], [0, 3]]
-    with pytest.raises(DataError, match=r"hand.nwb: no trial has trial_type = 99; there are \[13, 37, 38\]"):
-        read_maze(path, trial_types=99)
-    with pytest.raises(
-        DataError, match=r"1 of 5 trials usable, need 2; left out: 3 not selected by .* 1 too short"
-    ):
-        read_maze(path, versions=0)
-
-
-def test_read_maze_warns_of_trials_without_a_target(write_nwb, maze):
+def test_trials_without_a_target_are_left_out_with_a_warning(write_maze, maze):
     maze["trials"]["active_target"] = [0, 7, 1, 0, 0]
+    write_maze(**maze)
     with pytest.warns(UserWarning, match=f"{SHORT}, 1 without target_pos"):
-        assert read_maze(write_nwb(**maze)).n_trials == 3
+        assert load_session("MC_Maze").n_trials == 3
 
 
 @pytest.mark.parametrize("column", ["trial_version", "target_pos", "active_target", "move_onset_time"])
-def test_read_maze_says_which_column_is_missing(write_nwb, maze, column):
+def test_a_missing_column_is_named(write_maze, maze, column):
     del maze["trials"][column]
+    write_maze(**maze)
     with pytest.raises(
         DataError, match=f"the trials table has no column '{column}'; it has start_time, stop_time"
     ):
-        read_maze(write_nwb(**maze), versions=[0, 1])
+        open_maze("recorded")
 
 
 def test_groups_of_the_paper_from_the_simulator():
-    groups, versions, reason = open_maze("simulated", n_trials=200)
+    groups, versions, reason = open_maze("simulated")
     assert not reason and list(groups) == list(GROUPS)
     assert all(session.simulated and session.n_trials >= 5 for session in groups.values())
     assert {version for s in groups.values() for version in versions[s.trial]} == {0, 1, 2}
@@ -70,7 +72,7 @@ def test_groups_of_the_paper_from_the_simulator():
         open_maze("real")
 
 
-def test_groups_are_of_the_types_and_versions_asked_for(write_nwb, maze, monkeypatch):
+def test_groups_are_of_the_types_and_versions_asked_for(write_maze, maze):
     n, start = 63, 0.15 * np.arange(63)  # three trials of each type and version
     columns = {"start_time": start, "stop_time": start + 2.0, "move_onset_time": start + 0.8}
     columns |= {
@@ -78,8 +80,7 @@ def test_groups_are_of_the_types_and_versions_asked_for(write_nwb, maze, monkeyp
         "trial_version": np.repeat([0, 1, 2], 21),
     }
     columns |= {"target_pos": [[[100.0, 0.0]]] * n, "active_target": np.zeros(n, int)}
-    path = write_nwb(**maze | {"trials": columns})
-    monkeypatch.setattr("companion.catalogue.find_file", lambda name: path)
+    path = write_maze(**maze | {"trials": columns})
     groups, of_trial, reason = open_maze("recorded")
     with open_nwb(path) as nwb:
         kinds, versions = (trial_column(nwb, name) for name in ("trial_type", "trial_version"))
@@ -90,10 +91,10 @@ def test_groups_are_of_the_types_and_versions_asked_for(write_nwb, maze, monkeyp
         assert not reason and rows.tolist() == np.flatnonzero(wanted).tolist()
 
 
-def test_the_simulator_stands_in_with_a_reason(monkeypatch, tmp_path):
+def test_the_simulator_stands_in_with_a_reason(monkeypatch):
     def absent(name):
         raise catalogue.Unavailable("not available")
 
     monkeypatch.setattr("companion.catalogue.find_file", absent)
-    groups, _, reason = open_maze("recorded", n_trials=160)
+    groups, _, reason = open_maze("recorded")
     assert reason == "not available" and all(session.simulated for session in groups.values())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy import make_session
 
-from nerlib.geometry import circular_order, fit_rotation, trajectory_geometry
+from companion.geometry import circular_order, fit_rotation, trajectory_geometry
 from nerlib.metrics import position
 
 R2 = [f"{of}_{by}_r2" for of in ("position", "velocity", "integrated") for by in ("rotation", "linear")]

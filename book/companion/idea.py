@@ -1,0 +1,91 @@
+"""Figures and scores of the first chapter: what the loss asks of distances, and what decoders make of it."""
+
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn.metrics import r2_score
+
+from companion.style import small_text
+from nerlib.plots import DECODED, TRUE, WIDTH, column_names, watermark_simulated
+from nerlib.session import Session
+
+
+def loss_curve(curve: np.ndarray, session: Session) -> Figure:
+    """Loss over training steps.
+
+    Parameters
+    ----------
+    curve : array (steps,), e.g. ``loss_curve_`` of a fitted method
+    session : Session it was trained on
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.4), layout="constrained")
+    axes.plot(curve, color=DECODED, linewidth=0.8)
+    axes.set(xlabel="training step", ylabel="loss")
+    sns.despine(figure)
+    return watermark_simulated(figure, [session])
+
+
+@small_text
+def distances(pairs: dict, session: Session) -> Figure:
+    """Distance in the embedding against distance between movements, one panel an embedding.
+
+    Parameters
+    ----------
+    pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
+    session : Session
+    """
+    size = (WIDTH / 4 * len(pairs), 2.3)
+    figure, panels = plt.subplots(
+        1, len(pairs), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
+    )
+    for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
+        axes.hexbin(
+            labels.ravel(),
+            embedded.ravel() / embedded.max(),
+            gridsize=40,
+            bins="log",
+            cmap="Greys",
+            linewidths=0.1,
+        )
+        axes.set(title=title, xlabel="label distance d\n(mm/s + degrees)", ylim=(0, 1))
+    panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
+    return watermark_simulated(figure, [session])
+
+
+def decoded_against_true(velocities: dict, session: Session) -> Figure:
+    """Decoded against true velocity, all its columns together, one panel a method (Figure 1 of the paper).
+
+    Parameters
+    ----------
+    velocities : dict, title -> array (T, k), decoded (mm/s)
+    session : Session with T bins
+    """
+    size = (3.4 * len(velocities), 3.4)
+    figure, grid = plt.subplots(1, len(velocities), figsize=size, sharey=True, squeeze=False)
+    figure.set_layout_engine("constrained")
+    reach = 1.05 * np.abs(session.velocity).max()
+    for axes, (title, velocity) in zip(grid[0], velocities.items(), strict=True):
+        colors = cycle([DECODED, "#2e86ab", "#edae49"])
+        for true, read in zip(session.velocity.T, velocity.T, strict=True):
+            axes.plot(true, read, ".", color=next(colors), markersize=2, alpha=0.4)
+        axes.axline((0, 0), slope=1, color=TRUE, linewidth=0.8)
+        axes.set(title=title, xlabel="true velocity (mm/s)", xlim=(-reach, reach), ylim=(-reach, reach))
+    grid[0, 0].set_ylabel("decoded velocity (mm/s)")
+    grid[0, 0].legend(column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
+    sns.despine(figure)
+    return watermark_simulated(figure, [session])
+
+
+def r2_by_speed(velocity: np.ndarray, session: Session) -> dict[str, float]:
+    """R² of decoded velocity (T, k) over all bins, over the slower half of them and over the faster half.
+
+    Keys "all", "slow" and "fast" (Figure 1 of the paper). Slow bins vary little, so the same error in mm/s
+    costs them far more R².
+    """
+    speed = np.linalg.norm(session.velocity, axis=1)
+    fast = speed > np.median(speed)
+    parts = {"all": slice(None), "slow": ~fast, "fast": fast}
+    return {name: float(r2_score(session.velocity[part], velocity[part])) for name, part in parts.items()}

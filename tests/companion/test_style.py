@@ -1,0 +1,36 @@
+"""Lines of methods can be told apart, and small text is large enough."""
+
+import matplotlib
+from matplotlib import pyplot as plt
+
+from companion import style
+from companion.paper import CONTROLS
+from nerlib.models import METHODS
+
+matplotlib.use("Agg")
+
+
+def test_lines_of_methods_differ_and_controls_are_grey_dashes():
+    styles = style.line_styles(METHODS)
+    assert len({(str(s["color"]), s["linestyle"]) for s in styles.values()}) == len(METHODS)
+    assert [name for name, s in styles.items() if s["linestyle"] != "-"] == list(CONTROLS)
+    assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"
+
+
+def test_small_text_changes_labels_and_legends_and_shows_the_figure():
+    @style.small_text
+    def draw():
+        figure, axes = plt.subplots()
+        axes.plot([0, 1], label="a")
+        axes.set(xlabel="x", title="t")
+        axes.legend()
+        figure.legend(loc="outside upper center")
+        return figure
+
+    settings, figure = dict(matplotlib.rcParams), draw()
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    legends = [axes.get_legend(), *figure.legends]
+    texts = [axes.xaxis.label, *axes.get_yticklabels(), *(t for its in legends for t in its.get_texts())]
+    assert {text.get_size() for text in texts} == {8} and axes.title.get_size() == 9
+    assert dict(matplotlib.rcParams) == settings  # a cell shows no figure after plt.rc_context
