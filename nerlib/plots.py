@@ -132,3 +132,24 @@ def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Fig
     panels[-1].set_xlabel("time (s), trials end to end")
     sns.despine(figure)
     return watermark_simulated(figure, [session])
+
+
+def accuracy(over_time: dict, session: Session, *, chance: float, styles: dict | None = None) -> Figure:
+    """Direction accuracy over the time of a trial.
+
+    Parameters
+    ----------
+    over_time : dict, name -> array (bins,), values in [0, 1], e.g. of `metrics.accuracy_over_time`
+    session : Session
+    chance : float, accuracy of a decoder that has learned nothing
+    styles : dict, name -> properties of its matplotlib line, or None
+    """
+    figure, axes = plt.subplots(figsize=(WIDTH, 2.7), layout="constrained")
+    for name, values in over_time.items():
+        style = (styles or {}).get(name, {})
+        axes.plot(np.arange(len(values)) * session.bin_width, values, label=name, **style)
+    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
+    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    sns.despine(figure)
+    return watermark_simulated(figure, [session])

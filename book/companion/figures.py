@@ -22,23 +22,8 @@ from nerlib.session import Session
 
 
 def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
-    """Direction accuracy over the time of a trial, one line a method.
-
-    Parameters
-    ----------
-    over_time : dict, name -> array (bins,), values in [0, 1], e.g. of `metrics.accuracy_over_time`
-    session : Session
-    chance : float, accuracy of a decoder that has learned nothing
-    """
-    figure, axes = plt.subplots(figsize=(plots.WIDTH, 2.7), layout="constrained")
-    for name, style in line_styles(over_time).items():
-        seconds = np.arange(len(over_time[name])) * session.bin_width
-        axes.plot(seconds, over_time[name], label=name, **style)
-    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
-    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
-    figure.legend(frameon=False, fontsize=8, loc="outside right center")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    """`nerlib.plots.accuracy` with the line of each method as in `line_styles`."""
+    return plots.accuracy(over_time, session, chance=chance, styles=line_styles(over_time))
 
 
 def show_interactive(embedding: np.ndarray, session: Session) -> HTML:

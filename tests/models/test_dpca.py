@@ -296,3 +296,17 @@ def test_recorded_session_is_told_apart_by_direction(chewie):
     assert scores["direction_accuracy"] >= 0.7 and scores["position_r2"] >= 0.78
     assert scores["velocity_r2"] >= 0.34
     assert chance["direction_accuracy"] <= 0.3 and chance["position_r2"] < 0.2
+
+
+def test_where_the_fast_method_of_lapack_fails_the_slow_one_finds_the_same(data, monkeypatch):
+    fast, svd = DPCA().fit(*data), np.linalg.svd
+
+    def failing(matrices, **options):
+        if matrices.ndim == 3:
+            raise np.linalg.LinAlgError("SVD did not converge")
+        return svd(matrices, **options)
+
+    monkeypatch.setattr(np.linalg, "svd", failing)
+    slow = DPCA().fit(*data)
+    assert slow.regularizer_ == fast.regularizer_
+    assert np.allclose(slow.transform(data[0]), fast.transform(data[0]), atol=1e-8)
