@@ -27,6 +27,7 @@ GITHUB = "https://api.github.com/repos/NeuroscienceAI/NER/git/blobs"
 DANDI = "https://api.dandiarchive.org/api"
 MAZE_VERSION = "dandisets/000128/versions/0.220113.0400"  # published, so it never changes
 MAZE_ASSET = "sub-Jenkins/sub-Jenkins_ses-full_desc-train_behavior+ecephys.nwb"
+PAPER_SD = 0.045  # s, width of the paper's smoothing
 N_BINS = {"M1": 40, "PMd": 40, "S1": 35}  # bins per trial from the go cue, by area
 Names = list[str] | str | None
 SIMULATED = ("Sim_M1_day000", "Sim_M1_day030", "Sim_PMd_day000", "Sim_S1_day000")  # opened by default
@@ -139,7 +140,7 @@ def list_sessions() -> pd.DataFrame:
 
 
 def load_session(
-    name: str, area: str | None = None, *, smoothing: str = "published", smooth_sd: float = 0.045
+    name: str, area: str | None = None, *, smoothing: str = "published", smooth_sd: float = PAPER_SD
 ) -> Session:
     """One of the paper's sessions, verified, or a simulated one.
 
@@ -164,8 +165,8 @@ def load_session(
         raise ValueError(f"{name} has no area {area!r}; it has {', '.join(areas)}")
     if found:
         return simulate_session(area=area, day=day, smoothing=smoothing)
-    if smooth_sd != 0.045 and not find_entry(name).bundled:
-        raise ValueError(f"{name} is not bundled, so its smooth_sd is 0.045 s; got {smooth_sd}")
+    if smooth_sd != PAPER_SD and not find_entry(name).bundled:
+        raise ValueError(f"{name} is not bundled, so its smooth_sd is {PAPER_SD} s; got {smooth_sd}")
     path = find_file(name)
     if path.suffix == ".nwb":
         if name == "MC_Maze":

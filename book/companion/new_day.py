@@ -43,11 +43,7 @@ NETWORKS = ("NER", "MSE bottleneck", "CEBRA-velocity")
 _FITS = {"new first layer, 3 fits": ("frozen", 3), "new first layer": ("frozen", 1)}
 _FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
 BY_NETWORK: dict[str, dict] = {  # network -> name of a line -> arguments of `only`
-    name: {
-        words: {"way": way, "method": name, "members": members}
-        for words, (way, members) in _FITS.items()
-        if words != "new first layer"
-    }
+    name: {words: {"way": way, "method": name} for words, (way, members) in _FITS.items() if members == 1}
     | _RIDGE
     for name in NETWORKS
 }
