@@ -46,6 +46,7 @@ CONFIG = ROOT / "_config.yml"  # settings of Jupyter Book
 CELL_SECONDS = {"quick": 1800, "fast": 6 * 3600, "paper": 72 * 3600}
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 CACHES = {"__pycache__", ".ipynb_checkpoints"}
+THREADS = os.environ.get("OMP_NUM_THREADS")  # what the user set, if anything
 THEBE = re.compile(
     r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>", re.DOTALL
 )
@@ -193,11 +194,10 @@ def stage(chapters, source):
 
 
 def share_cores(group):
-    """Chapters that run side by side get one thread each for linear algebra; a single one gets all cores."""
-    if len(group) > 1:
-        os.environ["OMP_NUM_THREADS"] = "1"
-    else:
+    """Chapters that run side by side get one thread each for linear algebra, unless the user set a number."""
+    if not THREADS:
         os.environ.pop("OMP_NUM_THREADS", None)
+        os.environ |= {"OMP_NUM_THREADS": "1"} if len(group) > 1 else {}
 
 
 def prepare_kernel(output):

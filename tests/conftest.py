@@ -15,6 +15,15 @@ def session():
     return make_session()
 
 
+@pytest.fixture
+def closed():
+    """For tests that draw: no figure stays open."""
+    yield
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
+
+
 def find_folders():
     """Files that do not come with the repository: fixture -> their folder, None where it is absent.
 

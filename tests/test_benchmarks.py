@@ -5,7 +5,9 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from sklearn.base import BaseEstimator
 from toy import make_session
 
 from companion import paper
@@ -236,3 +238,43 @@ def test_rows_of_controls_replace_their_like_and_finished_jobs_are_known(
     assert sorted((r["method"], r["velocity_r2"]) for r in rows) == [("NER", 0.2), ("other", 0.1)]
     assert controls.is_done(job, controls.done(rows))
     assert not controls.is_done(job._replace(seed=1), controls.done(rows))
+
+
+def test_relative_velocity_has_no_mean_in_any_direction_and_time_bin(session, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    single = script("single_trials")
+    _, averages = session.average_by_direction(single.relative_velocity(session))
+    assert abs(averages).max() < 1e-9
+    labels = {form: single.training_labels(session, form) for form in single.LABELS["NER"]}
+    assert (labels["velocity"] == session.labels).all()
+    assert (labels["and relative, weight 1"][:, [2, 3, 4]] == labels["relative alone"]).all()
+
+
+def test_a_calibrated_decoder_sees_trials_that_the_encoder_did_not(session, monkeypatch):
+    """A stand-in remembers its training trials: none of the embedded ones is among them."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    single = script("single_trials")
+
+    class Remembers(BaseEstimator):
+        def fit(self, X, y, trial):
+            self.seen_ = trial
+            return self
+
+        def transform(self, X, trial):
+            return np.eye(3)[np.isin(trial, self.seen_).astype(int)]
+
+    whole = np.tile(np.eye(3)[1], (len(session.rates), 1))
+    found = single.cross_fitted(Remembers(), session, session.labels, whole)
+    assert len(np.unique(found, axis=0)) == 1 and abs(found[0] @ whole[0]) < 0.5
+
+
+def test_kept_labels_and_decoders_are_those_of_best(monkeypatch):
+    """Nothing gained the hundredth that a change must gain, but for the calibration of ridge."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    single = script("single_trials")
+    records = json.loads(single.PATH.read_text())["records"]
+    assert len({(r["session"], r["area"]) for r in records}) == 17
+    for name in ("NER", "MSE bottleneck"):
+        assert single.chosen_labels(records, name) == "velocity"
+        plain, calibrated = single.decoder_scores(records, name, 5)
+        assert calibrated - plain < single.best.LEAST_GAIN

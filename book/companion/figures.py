@@ -259,3 +259,23 @@ def growth(curves: dict, sessions: Sequence[Session] = ()) -> Figure:
     axes.legend(frameon=False, fontsize=9)
     sns.despine(figure)
     return watermark_simulated(figure, sessions)
+
+
+def ratios(found: np.ndarray, published: float, label: str, sessions: Sequence[Session] = ()) -> Figure:
+    """Ratios of paired timings as points on one line, their median as a bar, and the paper's value.
+
+    Parameters
+    ----------
+    found : array (turns,)
+    published : float, the paper's value
+    label : str, what the ratio is of
+    sessions : list of Session that the data come from
+    """
+    figure, axes = plt.subplots(figsize=(plots.WIDTH, 1.3), layout="constrained")
+    axes.axvline(published, color="0.4", linestyle="--", linewidth=1, label="paper")
+    sns.stripplot(x=found, color=method_color("NER"), alpha=0.6, size=6, ax=axes)
+    axes.plot(2 * [np.median(found)], [-0.25, 0.25], color=method_color("NER"), linewidth=3, label="median")
+    axes.set(xlim=(0, 1.25 * max(*found, published)), xlabel=label, yticks=[])
+    axes.legend(frameon=False, fontsize=9, loc="upper left")
+    sns.despine(figure, left=True)
+    return watermark_simulated(figure, sessions)

@@ -47,6 +47,8 @@ def load(cls, path, device):
     if header is None or header["class"] != cls.__name__:
         found = "no model of nerlib" if header is None else f"a {header['class']}"
         raise ValueError(f"{path} holds {found}; expected a {cls.__name__}")
+    if "n_neurons" not in header:
+        raise ValueError(f"{path} was saved by an earlier version of nerlib; fit the model and save it again")
     given: dict = {k: tuple(v) if isinstance(v, list) else v for k, v in header["parameters"].items()}
     model = cls(**given | {"device": device})
     model.n_features_in_ = header["n_features_in"]

@@ -209,6 +209,18 @@ def test_chapters_tagged_alone_or_timed_run_with_nothing_beside_them(tmp_path, m
     assert groups([tmp_path / "b.ipynb"]) == [[tmp_path / "b.ipynb"]]
 
 
+@pytest.mark.parametrize("given, alone, beside", [(None, None, "1"), ("4", "4", "4")])
+def test_chapters_side_by_side_share_the_cores_unless_told_otherwise(monkeypatch, given, alone, beside):
+    monkeypatch.syspath_prepend(ROOT / "book")
+    from run import share_cores
+
+    monkeypatch.setattr("run.THREADS", given)
+    monkeypatch.setattr(os, "environ", {} if given is None else {"OMP_NUM_THREADS": given})
+    for group, expected in (("ab", beside), ("a", alone), ("ab", beside)):
+        share_cores(group)
+        assert os.environ.get("OMP_NUM_THREADS") == expected
+
+
 def test_chapters_run_two_at_a_time(book):
     """Each waits for a file that the other one writes."""
     for name, other in (("z_first", "a_second"), ("a_second", "z_first")):

@@ -21,10 +21,7 @@ LEADS = pd.DataFrame(
 )
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 def drawn(session):
@@ -53,6 +50,7 @@ def drawn(session):
         "consistency": figures.consistency(pairs.assign(days=3, consistency=0.5), [session]),
         "leads": figures.leads(LEADS, [session]),
         "growth": figures.growth({"a": ([1, 2, 4], [1.0, 4.0, 16.0])}, [session]),
+        "ratios": figures.ratios(np.array([1.9, 2.1]), 2.0, "time of a step", [session]),
     }
 
 

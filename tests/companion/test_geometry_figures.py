@@ -5,7 +5,6 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from toy import make_session
 
 from companion.geometry_figures import UNITS, paths
@@ -15,10 +14,7 @@ from nerlib.runs import Run
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 def run_of(session):

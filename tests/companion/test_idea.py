@@ -5,7 +5,6 @@ from dataclasses import replace
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib import pyplot as plt
 from toy import make_session
 
 from companion import idea
@@ -13,10 +12,7 @@ from companion import idea
 matplotlib.use("Agg")
 
 
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed")
 
 
 def drawn(session):

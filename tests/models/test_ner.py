@@ -1,5 +1,6 @@
 """NER as an estimator: conventions, determinism, history, saving, and errors that help."""
 
+import json
 import resource
 import sys
 import threading
@@ -199,10 +200,13 @@ def test_files_that_are_no_model_are_refused(data, tmp_path):
     NER(**QUICK).fit(rates, labels, trial).save(path)
     (tmp_path / "cut").write_bytes(path.read_bytes()[:-100])
     save_file(load_file(path), tmp_path / "foreign")
+    save_file(load_file(path), tmp_path / "early", {"nerlib": json.dumps({"class": "NER"})})
     with pytest.raises(ValueError, match="not a complete safetensors file"):
         NER.load(tmp_path / "cut")
     with pytest.raises(ValueError, match="holds no model of nerlib"):
         NER.load(tmp_path / "foreign")
+    with pytest.raises(ValueError, match="earlier version of nerlib; fit the model"):
+        NER.load(tmp_path / "early")
     with pytest.raises(FileNotFoundError):
         NER.load(tmp_path / "absent")
 
