@@ -73,9 +73,9 @@ def test_the_papers_training_scores_are_reproduced_on_13_recordings(site):
 def test_leads_are_those_of_the_published_book(site):
     """One seed against the mean of several: within 0.05, or within the interval of an uncertain lead.
 
-    By a rotation NER may be further ahead of the controls. A fit of the MSE bottleneck can end in an embedding
-    that differs from others by more than a rotation, and whether a seed does so depends on the processor's
-    rounding; by an affine map it makes no difference, so there the bounds hold as they are.
+    By a rotation NER may be further ahead of the controls. A fit of the MSE bottleneck can end in an
+    embedding that differs from others by more than a rotation, and whether a seed does so depends on the
+    processor's rounding; by an affine map it makes no difference, so there the bounds hold as they are.
     """
     made = json.loads((OUTPUT / "source" / "results" / "headline.json").read_text())["headline"]
     published = [
