@@ -53,7 +53,7 @@ def simulate_recording(
     Returns
     -------
     Simulation; its session is named e.g. "Sim_M1_day000" ("SimMaze_M1_day000") and has simulated=True; the
-    same arguments give the same arrays, bit for bit
+    same arguments give the same arrays, bit for bit on one machine and up to rounding on others
 
     Raises
     ------

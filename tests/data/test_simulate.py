@@ -89,9 +89,11 @@ def test_the_simulator_needs_no_pynwb(monkeypatch):
 
 
 def test_sessions_are_those_of_earlier_versions():
-    assert (
-        simulate_session(0, "M1").digest == "f71d9a1bf8bb0e70706789cd34ae9294fbd04f6ed9ff0fe969481ebe3148c4fe"
-    )
+    """Up to rounding, which differs between processors."""
+    session = simulate_session(0, "M1")
+    rates, velocity = session.rates, session.velocity
+    found = [rates.sum(), (rates**2).sum(), np.abs(velocity).sum(), (velocity * rates[:, :2]).sum()]
+    assert found == pytest.approx([156300.587146, 120201.088808, 621643.698381, 18815.4712925], rel=1e-9)
 
 
 def test_maze():
