@@ -104,6 +104,7 @@ def plan(recordings):
     once += [under(c, "UMAP-label", "piVAE") for c in ("movements permuted", None)]
     once += [under(c, "CEBRA", "CEBRA-velocity", "UMAP-label") for c in broken]
     once += [choices("CEBRA-velocity", "history"), *(under(c, "piVAE") for c in broken)]
+    once += [jobs("repeats", "repeats", [*NETWORKS, "CEBRA-velocity"])]
     settled = {*PLAIN, "Kalman filter", "PCA, 10 components"}  # another seed changes nothing but the control
     seeded = [job for part in first for job in part]
     again = [job for job in seeded if job[3] not in settled or job[1] == "controls"]
@@ -154,7 +155,9 @@ def done(rows):
 
 
 def is_done(job, finished):
-    values = {"folds": (4,), "drift": (2,), "days": (control_runs.TRUE,)}.get(job.kind, (job.value,))
+    values = {"folds": (4,), "drift": (2,), "days": (control_runs.TRUE,), "repeats": ("rotation",)}.get(
+        job.kind, (job.value,)
+    )
     name, area = job.recordings[0]
     return (job.table, job.method, job.seed, name, area, values[0]) in finished
 

@@ -253,4 +253,21 @@ def _agreements(job, sessions, true, **settings):
             yield {"session": session.name, "table": "agreement", "value": value, "r2": found}
 
 
-KINDS = {f.__name__: f for f in (within, folds, drift, direction, days)}
+def repeats(job, count=6, **settings):
+    """One recording, fitted with several seeds: velocity of a fit by its own decoder, and by the others'."""
+    session = opened(*job.recordings[0])
+    train = session.split()[0]
+    fits = [_run(job._replace(seed=job.seed + i), session, train, **settings) for i in range(count)]
+    found: dict = {"own decoder": [], "rotation": [], "affine map": []}
+    for source, target in product(fits, repeat=2):
+        for row in runs.transfer_run(source, [target]):
+            how = {"corrected": "rotation", "affine": "affine map"}.get(row["protocol"])
+            how = ("own decoder" if how == "rotation" else None) if source is target else how
+            if how:
+                found[how].append(row["velocity_r2"])
+    for value, scores in found.items():
+        yield {"value": value, "velocity_r2": float(np.mean(scores))}
+    yield {"value": "rotation, worst pair", "velocity_r2": min(found["rotation"])}
+
+
+KINDS = {f.__name__: f for f in (within, folds, drift, direction, days, repeats)}

@@ -115,3 +115,12 @@ def test_own_labels_are_those_of_the_bins():
     expected = label_distances(torch.as_tensor(session.labels[bins]), session.periods)
     assert len(bins) == 32
     assert np.allclose(labels.distances().numpy(), expected, atol=1e-3)
+
+
+def test_repeats_compare_the_seeds_of_one_recording():
+    """A method without chance repeats itself: another fit's decoder is as good as its own."""
+    found = {row["value"]: row["velocity_r2"] for row in rows_of("repeats", "PCA", count=3)}
+    assert set(found) == {"own decoder", "rotation", "affine map", "rotation, worst pair"}
+    assert np.ptp(list(found.values())) < 1e-6
+    found = {row["value"]: row["velocity_r2"] for row in rows_of("repeats", "NER", count=2, **FEW)}
+    assert found["rotation, worst pair"] <= found["rotation"] < found["own decoder"]
