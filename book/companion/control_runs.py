@@ -259,12 +259,14 @@ def repeats(job, count=6, **settings):
     train = session.split()[0]
     fits = [_run(job._replace(seed=job.seed + i), session, train, **settings) for i in range(count)]
     found: dict = {"own decoder": [], "rotation": [], "affine map": []}
-    for source, target in product(fits, repeat=2):
-        for row in runs.transfer_run(source, [target]):
+    for i, source in enumerate(fits):
+        rows = runs.transfer_run(source, fits)  # one a fit and protocol
+        for target, row in zip(np.repeat(range(count), len(rows) // count), rows, strict=True):
             how = {"corrected": "rotation", "affine": "affine map"}.get(row["protocol"])
-            how = ("own decoder" if how == "rotation" else None) if source is target else how
-            if how:
+            if how and target != i:
                 found[how].append(row["velocity_r2"])
+            elif how == "rotation":
+                found["own decoder"].append(row["velocity_r2"])
     for value, scores in found.items():
         yield {"value": value, "velocity_r2": float(np.mean(scores))}
     yield {"value": "rotation, worst pair", "velocity_r2": min(found["rotation"])}
