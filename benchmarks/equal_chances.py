@@ -2,15 +2,18 @@
 
     python benchmarks/equal_chances.py choose
     python benchmarks/equal_chances.py test
+    python benchmarks/equal_chances.py choose --only "flat bottleneck"
 
 Test trials choose nothing: `choose` fits and scores sessions that are reduced to their training trials, of
 which the last fifth is the validation set, and keeps the scores; `test` fits what these scores choose. The
 same number of candidates for every method, one recording of each session, one seed. NER at its best and
 methods on causal rates are searched in benchmarks/best.py.
 Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3
-quotes. Finished runs are cached: a second call continues where the first one stopped.
+quotes. Finished runs are cached: a second call continues where the first one stopped. With --only, rows of
+other methods stay as they are in that file. The *flat bottleneck* is the MSE bottleneck off the sphere.
 """
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -20,7 +23,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 import pandas as pd
 from validation import describe
 
-from companion import paper, results
+from companion import control_runs, paper, results
 from companion.catalogue import cache_folder, open_sessions
 from nerlib import experiments
 
@@ -29,12 +32,14 @@ SEARCH_SEED, SEEDS, BINS = 42, (42, 43), (1, 10)
 DROPOUT = {"neuron_dropout": 0.3}
 _RANK = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.25, "learning_rate": 6e-3}]
 _INFONCE = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.1}]
+_SQUARED = [{}, DROPOUT, DROPOUT | {"learning_rate": 1e-2}, {"neuron_dropout": 0.5}]
 _UMAP = [{"n_neighbors": n, "min_dist": d} for n in (15, 50) for d in (0.1, 0.5)]
 CANDIDATES: dict[str, list[dict]] = {
     "NER": _RANK,
     "CEBRA": _INFONCE,
     "CEBRA-velocity": _INFONCE,
-    "MSE bottleneck": [{}, DROPOUT, DROPOUT | {"learning_rate": 1e-2}, {"neuron_dropout": 0.5}],
+    "MSE bottleneck": _SQUARED,
+    "flat bottleneck": _SQUARED,
     "UMAP": _UMAP,
     "UMAP-label": _UMAP,
     "piVAE": [{}, {"learning_rate": 2e-4}, {"learning_rate": 8e-4}, {"max_iter": 30}],
@@ -54,6 +59,9 @@ def titled(name, window):
 
 
 def build(name, window, settings):
+    if name == "flat bottleneck":
+        like = paper.make_method("MSE bottleneck", "fast", window=window, **settings)
+        return control_runs.FlatBottleneck(**like.get_params())
     return paper.make_method(name, "fast", window=window, **settings)
 
 
@@ -73,14 +81,14 @@ def on_validation(sessions, methods):
     ]
 
 
-def search(sessions):
+def search(sessions, only=tuple(CANDIDATES)):
     """Validation scores of every method, history and candidate, one recording of each session."""
     first = [session for session in sessions if session.area != "PMd"]
     tried = {
         (titled(name, window), describe(settings)): build(name, window, settings)
-        for name, candidates in CANDIDATES.items()
+        for name in only
         for window in windows(name)
-        for settings in candidates
+        for settings in CANDIDATES[name]
     }
     return on_validation(first, tried)
 
@@ -93,11 +101,11 @@ def chosen(records, title, candidates):
     return next(settings for settings in candidates if describe(settings) == best)
 
 
-def chosen_methods(records):
-    """title -> estimator with the chosen settings, of all methods and histories."""
+def chosen_methods(records, only=tuple(CANDIDATES)):
+    """title -> estimator with the chosen settings, of all histories."""
     return {
-        titled(name, window): build(name, window, chosen(records, titled(name, window), candidates))
-        for name, candidates in CANDIDATES.items()
+        titled(name, window): build(name, window, chosen(records, titled(name, window), CANDIDATES[name]))
+        for name in only
         for window in windows(name)
     }
 
@@ -108,20 +116,31 @@ def write(recordings, records):
     results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=kept)
 
 
-def choose(recordings):
-    """Validation scores of all candidates, kept."""
-    write(recordings, search(recordings))
+def kept_records(replaced=()):
+    """What the file holds, without the rows of some methods."""
+    records = json.loads(PATH.read_text())["records"] if PATH.exists() else []
+    return [r for r in records if r["method"].split(",")[0] not in replaced]
 
 
-def test(recordings):
+def choose(recordings, only):
+    """Validation scores of all candidates, kept; test scores by earlier ones go."""
+    write(recordings, kept_records(only) + search(recordings, only))
+
+
+def test(recordings, only):
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
-    validated = [r for r in json.loads(PATH.read_text())["records"] if r["split"] == "validation"]
-    methods = chosen_methods(validated)
+    kept = kept_records()
+    methods = chosen_methods([r for r in kept if r["split"] == "validation"], only)
     settled = {name: method for name, method in methods.items() if name.split(",")[0] == "dPCA"}
     records = run(recordings, {k: v for k, v in methods.items() if k not in settled}, SEEDS)
-    records += run(recordings, settled, SEEDS[:1])  # a seed only picks the trials of its averages
-    write(recordings, validated + records)
+    if settled:
+        records += run(recordings, settled, SEEDS[:1])  # a seed only picks the trials of its averages
+    write(recordings, [r for r in kept if r["method"] not in methods or r["split"] == "validation"] + records)
 
 
 if __name__ == "__main__":
-    {"choose": choose, "test": test}[sys.argv[1]](open_sessions("recorded")[0])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=["choose", "test"])
+    parser.add_argument("--only", nargs="*", default=list(CANDIDATES), choices=list(CANDIDATES))
+    asked = parser.parse_args()
+    {"choose": choose, "test": test}[asked.task](open_sessions("recorded")[0], asked.only)

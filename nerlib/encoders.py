@@ -25,13 +25,13 @@ class ReadIn(nn.Linear):
 class Encoder(nn.Sequential):
     """Linear(N, 32) GELU Linear(32, 32) GELU Linear(32, 16) GELU Linear(16, d), scaled to unit length.
 
+    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows.
+
     Parameters
     ----------
     n_inputs : int, neurons × bins of history
     n_components : int, d
     before : modules that come first, as the `ReadIn` of a joint fit
-
-    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows.
     """
 
     def __init__(self, n_inputs, n_components=3, *before):

@@ -19,7 +19,8 @@ def trial_bounds(trial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Session:
     """Binned rates and movements of one brain area in one recording, trial after trial.
 
-    Arrays are copied and read-only, so that what was checked stays true.
+    Arrays are copied and read-only, so that what was checked stays true. Source: section 3.1 and appendix of
+    the NER paper; Methods page of the book, *Preprocessing*.
 
     Parameters
     ----------
@@ -29,15 +30,16 @@ class Session:
         None for tasks without targets
     trial : int array (T,) or None, trial of each bin; the bins of a trial are contiguous. None: one trial
     bin_width : float, seconds
-    name, area, monkey, date : str, e.g. "Chewie_20161007", "M1", "Chewie", "20161007"
+    name : str, of the session, e.g. "Chewie_20161007"
+    area : str, e.g. "M1"
+    monkey : str, e.g. "Chewie"
+    date : str, e.g. "20161007"
     simulated : bool, True for simulated data
 
     Raises
     ------
     ValueError : shapes disagree, a value is not finite, the bins of a trial are not contiguous,
         or a direction changes within a trial; the message says where
-
-    Source: section 3.1 and appendix of the NER paper; Methods page of the book, *Preprocessing*.
     """
 
     rates: np.ndarray

@@ -149,7 +149,7 @@ def claim_leads(
     Returns
     -------
     list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads
-    the best of them, the one over which its lead is least sure: by the lower end of the interval, or by the
+    the one over which its lead is least certain: by the lower end of the interval, or by the
     mean where there are too few sessions for one. So NER is ahead of all where it is ahead of this one
     """
     scores = scores[scores["metric"] == metric]
@@ -162,7 +162,7 @@ def claim_leads(
             sure = found.loc[others, "low"].astype(float).fillna(found.loc[others, "mean"])
             best = sure.idxmin()
             lead = intervals.lead(scores, "NER", best)
-            reason = f"the best is {best}; NER is ahead in {lead.positive} of {lead.values}"
+            reason = f"least certain over {best}; NER is ahead in {lead.positive} of {lead.values}"
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])
             text = f"{where}: NER against the best of {kind}"
             about: dict = {"lead": True, "reason": reason, "seconds": seconds}

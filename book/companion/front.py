@@ -89,6 +89,8 @@ def _claim(chapter, text, rows):
         )
     elif told["verdict"] == "undecided":  # its sessions may be parts of one recording, as the reason says
         told |= {"note": first["reason"], "recordings": 0}
+    elif told["verdict"] == "not reproduced":
+        told["note"] = first["reason"]
     if words[0] != "not tested":
         lead = first["metric"].startswith("lead in ")
         known = "" if first["paper"] is None else number(first["paper"])
@@ -156,7 +158,7 @@ def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **mo
     Parameters
     ----------
     text : str, a Jinja template. ``found(chapter, name)`` is a mean, ``found(chapter, name, interval=True)``
-        has its interval, ``lead`` in place of ``found`` has the sign as well
+        has its interval, ``lead`` in place of ``found`` has the sign as well; ``digits`` are decimals
     results : list of dict, of all chapters
     data : str, "recorded" or "simulated"; the template may ask for it
     strict : bool, whether a finding that no chapter has is an error; else a dash stands for it, as in a run
@@ -169,7 +171,7 @@ def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **mo
     """
     known = findings(results)
 
-    def found(chapter, name, *, interval=False, sign=False):
+    def found(chapter, name, *, interval=False, sign=False, digits=None):
         if name not in known.get(chapter, {}):
             if not strict:
                 return "—"
@@ -177,7 +179,7 @@ def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **mo
             raise BookError(f"a page quotes the finding {name!r} of {chapter}; its findings are: {names}")
         its = known[chapter][name]
         ends = (its.get("low"), its.get("high")) if interval else ()
-        return number(its["mean"], *ends, sign=sign)
+        return number(its["mean"], *ends, sign=sign) if digits is None else f"{its['mean']:.{digits}f}"
 
     def lead(chapter, name):
         return found(chapter, name, interval=True, sign=True)

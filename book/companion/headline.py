@@ -25,7 +25,7 @@ def headline_rows(results: list[dict], data: str) -> tuple[list[str], dict[str, 
             paper = None if result["provenance"]["data"] == "simulated" else row["paper"]
             shown = {
                 "Claim": row["claim"],
-                "Sessions": row["sessions"],
+                "Recordings": row["sessions"],
                 "Metric": row["metric"],
                 "Paper": number(paper),
                 "Ours": number(row["ours"]) + interval_text(row),

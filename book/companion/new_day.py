@@ -194,10 +194,10 @@ def answer(table: pd.DataFrame) -> str:
         by_verdict.setdefault(intervals.verdict(found), []).append(words(k))
     told = "; ".join(f"**{verdict}** with {', '.join(ks)}" for verdict, ks in by_verdict.items())
     return (
-        f"**Answer.** With a new first layer, NER decodes velocity with R² {scored} labelled trials "
-        f"({ner[ALL].mean():.2f} with all), where ridge on the same trials reaches {beside} "
-        f"({ridge[ALL].mean():.2f}). "
-        f"Against ridge it is {told} trials (means over {len(ner)} recordings, intervals over sessions)."
+        "**Answer.** With a new first layer, three fits averaged, NER decodes velocity with R² "
+        f"{scored} labelled trials ({ner[ALL].mean():.2f} with all), where ridge on the same trials "
+        f"reaches {beside} ({ridge[ALL].mean():.2f}). Against ridge it is {told} trials (means over "
+        f"{len(ner)} recordings, intervals over sessions)."
     )
 
 

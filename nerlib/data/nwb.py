@@ -58,6 +58,8 @@ def read_nwb(
 ) -> Session:
     """Read a session from an NWB file; the defaults fit DANDI 000688, ``**MAZE_SCHEMA`` fits DANDI 000128.
 
+    Preprocessing follows section 3.1 and the appendix of the NER paper.
+
     Parameters
     ----------
     path : path of the NWB file
@@ -74,8 +76,9 @@ def read_nwb(
         direction is then the target's angle seen from (0, 0)
     active_target : str or None, column with the index of the trial's target, where it has several positions
     keep : dict, column -> value (or list of values) of the trials to keep; {} keeps all
-    bin_width, smooth_sd : float, width of the bins and s.d. of the Gaussian that smooths the counts, seconds
+    bin_width : float, seconds
     n_bins : int, bins per trial
+    smooth_sd : float, s.d. of the Gaussian that smooths the counts, seconds
     smoothing : "published", centered on the bin as in the paper, so that the rate of a bin holds spikes from
         3 s.d. before to 3 s.d. after it; or "causal", the bin itself and earlier ones alone
     counts : str or None, path of a series of whole spike counts, to be read instead of spike times: one
@@ -93,8 +96,6 @@ def read_nwb(
     ImportError, FileNotFoundError : pynwb is not installed; no such file
     DataError : no NWB file, or truncated; fewer than two usable trials; a series, column or area is missing
         (the message lists what the file has, as `describe_nwb` does)
-
-    Source: preprocessing in section 3.1 and the appendix of the NER paper.
     """
     if direction_unit not in ("radians", "degrees", "position"):
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')

@@ -90,14 +90,15 @@ class EncoderMethod(Method):
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Train the network, on one session or on several.
 
+        Lists of arrays, one a session, train jointly: a first layer for each session, all other layers
+        shared, and one loss over bins of all sessions, so that all are embedded in one space.
+
         Parameters
         ----------
         X : array (T, N), rates (spikes/bin)
         y : array (T, k) or (T,), labels; those of the paper are velocity x, y (mm/s) and direction (degrees)
         trial : int array (T,) or None, the trial of each bin; neither history nor a time step crosses trials.
             None: one uninterrupted stretch
-        Lists of such arrays, one a session, train jointly: a first layer for each session, all other layers
-        shared, and one loss over bins of all sessions, so that all are embedded in one space
 
         Returns
         -------

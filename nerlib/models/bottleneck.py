@@ -18,12 +18,13 @@ class Bottleneck(EncoderMethod):
 
     Linear label columns are standardised, circular ones (direction) become cosine and sine.
 
+    Other parameters, and the attributes, are those of `EncoderMethod`.
+
     Parameters
     ----------
     n_components : int, width of the bottleneck, which is the embedding
     label_columns : as in `CEBRA`
     periods : as in `NER`
-    The other parameters, and the attributes : as in `EncoderMethod`
     """
 
     max_iter: int = 1600

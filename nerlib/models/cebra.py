@@ -21,11 +21,12 @@ class CEBRA(EncoderMethod):
     alone. ``label_columns`` selects. (In the published runs the change from one trial to the next also
     counted as a time step; here it does not.)
 
+    Other parameters, and the attributes, are those of `EncoderMethod`.
+
     Parameters
     ----------
     label_columns : tuple of int, the label columns to use; None: all, as published
     temperature : float, τ of the loss
-    The other parameters, and the attributes : as in `EncoderMethod`
     """
 
     label_columns: tuple | None = None

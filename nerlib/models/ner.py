@@ -18,13 +18,14 @@ class NER(EncoderMethod):
 
     Each reference bin of a batch comes with a positive, so the loss sees twice ``batch_size`` bins.
 
+    Other parameters, and the attributes, are those of `EncoderMethod`.
+
     Parameters
     ----------
     temperature : float, τ of the loss
     periods : one entry per label column, None for linear, the period for circular; None: all linear.
         `Session.periods` has those of a session, with direction as in the paper: (None, None, 360)
     weights : one factor per label column, or None for all 1
-    The other parameters, and the attributes : as in `EncoderMethod`
     """
 
     max_iter: int = 1200

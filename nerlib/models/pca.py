@@ -13,14 +13,13 @@ from nerlib.sampling import stacked
 class PCA(decomposition.PCA):
     """Principal components of the rates in each bin (Methods page, *Other methods*); labels are ignored.
 
-    Always by a full decomposition, so the result involves no chance.
+    Always by a full decomposition, so the result involves no chance. Attributes are those of scikit-learn's
+    ``PCA``, e.g. ``components_``, ``explained_variance_ratio_``.
 
     Parameters
     ----------
     n_components : int, dimensions of the embedding, no more than inputs or bins
     window : int, bins of history side by side, the current bin included; an input is one neuron in one bin
-
-    Attributes: those of scikit-learn's ``PCA``, e.g. ``components_``, ``explained_variance_ratio_``.
     """
 
     _check_trial = Method._check_trial

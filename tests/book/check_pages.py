@@ -2,9 +2,9 @@
 
     python tests/book/check_pages.py build/recorded-quick/html [--pages NAME ...] [--pictures FOLDER]
 
-Each page is drawn at the width of a desk and of a phone, light and dark. Found are: errors on the console,
-anything fetched from the network, empty figures, pictures so small that their text is below 8 points, text
-beyond its box, broken links, and what axe-core reports (contrast, texts of pictures, names of controls).
+Each page is drawn at the width of a desk, light and dark, and at that of a phone. Found are: errors on the
+console, anything fetched from the network, empty figures, pictures so small that their text is below 8 points,
+text beyond its box, broken links, and what axe-core reports (contrast, texts of pictures, names of controls).
 Chromium or Chrome must be installed (or named by CHROMIUM).
 """
 
@@ -27,7 +27,8 @@ ARGUMENTS = [
     "--enable-unsafe-swiftshader",
     "--disable-background-networking",
 ]
-VIEWS = [(width, scheme) for width in (1280, 400) for scheme in ("light", "dark")]
+DESK, PHONE = 1280, 400  # pixels
+SCHEMES = {DESK: ("light", "dark"), PHONE: ("light",)}  # colours are the same at every width
 LOCAL = ("data:", "blob:", "about:")
 RULES = ["color-contrast", "image-alt", "role-img-alt", "svg-img-alt", "label", "link-name", "button-name"]
 RULES += ["document-title", "html-has-lang", "list", "empty-heading"]
@@ -101,8 +102,8 @@ def is_error(message):
     return message.type == "error" and not message.location["url"].endswith("/favicon.ico")
 
 
-def draw(page, address, view, axe):
-    """Load a page and return what is wrong with it, and its links and anchors."""
+def load(page, address):
+    """Load a page; returns a list that what is wrong with it is added to, now and later."""
     wrong, home = [], address.rsplit("/", 1)[0]
     page.on("console", lambda m: wrong.append(f"console: {m.text}") if is_error(m) else None)
     page.on("pageerror", lambda error: wrong.append(f"script error: {error}"))
@@ -114,13 +115,20 @@ def draw(page, address, view, axe):
     page.wait_for_timeout(300)
     if page.locator(".plotly-graph-div").count():
         page.wait_for_timeout(1500)
-    wrong += [f"empty: {what}" for what in page.evaluate(EMPTY)]
+    return wrong
+
+
+def look(page, scheme, axe):
+    """What is wrong with a loaded page in light or dark colours; ``axe`` is the code of axe-core, or None."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("scheme => document.documentElement.dataset.theme === scheme", arg=scheme)
+    wrong = [f"empty: {what}" for what in page.evaluate(EMPTY)]
     wrong += [f"small text: {what}" for what in page.evaluate(SMALL, SMALLEST)]
     wrong += [f"overflows: {what}" for what in page.evaluate(OVERFLOW)]
-    if view[0] == VIEWS[0][0]:
+    if axe:
         page.add_script_tag(content=axe)
         wrong += [f"axe: {what}" for what in page.evaluate(AXE, RULES)]
-    return wrong, page.evaluate(LINKS), page.evaluate(IDS)
+    return wrong
 
 
 def broken(links, anchors, site):
@@ -149,15 +157,17 @@ def check(site, names=(), pictures=None):
     with sync_playwright() as play, served(site) as home:
         browser = play.chromium.launch(executable_path=browser_path(), args=ARGUMENTS)
         for path in pages:
-            for view in VIEWS:
-                width, scheme = view
-                page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-                wrong, links[path.name], ids = draw(page, f"{home}{path.name}", view, axe)
-                anchors[path.name] = set(ids) | {"", "top"}
-                found[path.name] |= {f"{width} px, {scheme}: {what}" for what in wrong}
-                if pictures:
-                    pictures.mkdir(parents=True, exist_ok=True)
-                    page.screenshot(path=pictures / f"{path.stem}-{width}-{scheme}.png", full_page=True)
+            for width, schemes in SCHEMES.items():
+                page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=schemes[0])
+                wrong = load(page, f"{home}{path.name}")
+                for scheme in schemes:
+                    seen = look(page, scheme, axe if width == DESK else None)
+                    found[path.name] |= {f"{width} px, {scheme}: {what}" for what in seen}
+                    if pictures:
+                        pictures.mkdir(parents=True, exist_ok=True)
+                        page.screenshot(path=pictures / f"{path.stem}-{width}-{scheme}.png", full_page=True)
+                links[path.name], anchors[path.name] = page.evaluate(LINKS), {"", "top", *page.evaluate(IDS)}
+                found[path.name] |= {f"{width} px: {what}" for what in wrong}
                 page.close()
         browser.close()
     for name, what in broken(links, anchors, site):

@@ -151,7 +151,7 @@ def test_pages_and_site_are_small(site):
 
 @pytest.mark.skipif(browser_path() is None, reason="no browser is installed")
 def test_pages_drawn_in_a_browser(site):
-    """At the width of a desk and of a phone, light and dark; see check_pages.py."""
+    """At the width of a desk, light and dark, and at that of a phone; see check_pages.py."""
     assert check(site) == {}
 
 
@@ -164,7 +164,7 @@ def test_results_can_be_filtered_without_a_network(site):
         everything = rows.count()
         page.fill("#filter", "consistency one shape")
         shown = rows.all_inner_texts()
-        assert shown[0].strip() == "Sixteen sessions" and 1 < len(shown) < everything
+        assert shown[0].strip() == "Sixteen recordings" and 1 < len(shown) < everything
         assert all("consistency" in text for text in shown[1:])
         assert page.inner_text("#filtered").startswith(f"{len(shown) - 1} of ")
         page.fill("#filter", "")

@@ -89,13 +89,16 @@ def test_claims_of_leads_name_the_best_of_methods_and_of_controls(session):
     scores = pd.DataFrame(scores + scored("ridge, 10 bins", [0.68], seconds=3.0))
     methods, controls = claims.claim_leads("here", [session], scores)
     assert methods["claim"] == "here: NER against the best of the paper's methods"
-    assert (methods["verdict"], methods["reason"]) == ("ahead", "the best is CEBRA; NER is ahead in 8 of 8")
+    assert (methods["verdict"], methods["reason"]) == (
+        "ahead",
+        "least certain over CEBRA; NER is ahead in 8 of 8",
+    )
     assert methods["ours"] == pytest.approx(0.2)
     assert methods["ours"] == intervals.leads(scores).set_index("other").loc["CEBRA", "mean"]
     assert (methods["low"], methods["seconds"]) == (pytest.approx(0.2), 40)
     assert controls["claim"] == "here: NER against the best of the controls"
     assert (controls["verdict"], controls["ours"]) == ("behind", pytest.approx(-0.03))
-    assert controls["reason"] == "the best is ridge, 10 bins; NER is ahead in 0 of 8"
+    assert controls["reason"] == "least certain over ridge, 10 bins; NER is ahead in 0 of 8"
     assert controls["seconds"] == 16 + 24
     assert len(claims.claim_leads("here", [session], scores[scores["method"].isin(["NER", "PCA"])])) == 1
 
@@ -113,5 +116,5 @@ def test_the_rival_that_is_named_is_the_one_over_which_the_lead_is_least_sure(se
         row["ours"] += shift
     scores = pd.DataFrame(scored("NER", [0.6]) + scored("PCA", [0.5]) + varying)
     [row] = claims.claim_leads("here", [session], scores)
-    assert row["verdict"] == "level" and row["reason"].startswith("the best is CEBRA;")
+    assert row["verdict"] == "level" and row["reason"].startswith("least certain over CEBRA;")
     assert row["ours"] == pytest.approx(0.1125)
