@@ -3,8 +3,8 @@
     python tests/book/check_pages.py build/recorded-quick/html [--pages NAME ...] [--pictures FOLDER]
 
 Each page is drawn at the width of a desk, light and dark, and at that of a phone. Found are: errors on the
-console, anything fetched from the network, empty figures, pictures so small that their text is below 8 points,
-text beyond its box, broken links, and what axe-core reports (contrast, texts of pictures, names of controls).
+console, anything fetched from the network, empty figures, pictures with text below 8 points, text out of its
+box, broken links, and what axe-core reports (contrast, texts of pictures, names of controls).
 Chromium or Chrome must be installed (or named by CHROMIUM).
 """
 

@@ -87,13 +87,16 @@ def test_agreement_is_one_for_copies_and_less_for_a_rotation():
     assert new_day.agreement([z, turned], [day] * 2) < 0.9
 
 
-def test_parity_counts_runs_within_the_tolerance():
-    runs = {0: (0.60, 0.61), 1: (0.60, 0.50)}  # seed -> ours, the package's
+def test_parity_compares_means_over_runs_of_each_setting():
+    runs = {10: [(0.60, 0.58), (0.50, 0.48)], 20: [(0.60, 0.50), (0.60, 0.50)]}  # ours, the package's
     records = [
-        {"steps": 10, "rate": 0.1, "seed": seed, "session": session, "code": code, "velocity_r2": r2}
-        for seed, both in runs.items()
+        {"steps": steps, "rate": 0.1, "seed": seed, "session": session, "code": code, "velocity_r2": r2}
+        for steps, pairs in runs.items()
+        for seed, both in enumerate(pairs)
         for code, r2 in zip(("nerlib", "cebra"), both, strict=True)
         for session in ("A", "B")
     ]
     table, told = new_day.parity(records)
-    assert table.shape == (2, 4) and "within 0.03 in 1 of 2 runs, from −0.010 to +0.100" in told
+    assert table.shape == (4, 4) and told.startswith("Mean ± s.d. over 2 runs. ")
+    assert "10 steps at rate 0.1: ours 0.550 ± 0.071, the package 0.530 ± 0.071, within 0.03;" in told
+    assert "20 steps at rate 0.1: ours 0.600 ± 0.000, the package 0.500 ± 0.000, not within 0.03." in told
