@@ -271,7 +271,8 @@ def build_site(source, config, output):
         raise BookError(f"jupyter-book {version('jupyter-book')} is installed; this book needs version 1")
     for folder in ("html", "_build"):
         shutil.rmtree(output / folder, ignore_errors=True)
-    build = "from jupyter_book.cli.main import main; main()"
+    find_companion = f"import sys; sys.path.append({str(BOOK)!r})"  # it has an extension of Sphinx
+    build = f"{find_companion}; from jupyter_book.cli.main import main; main()"
     options = ["--config", config, "--path-output", output, "-q", "-W", "-n", "--keep-going"]
     command = [sys.executable, "-c", build, "build", source, *options]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -16,6 +16,8 @@ def setup(app):
 
 def _process(app, what, name, obj, options, lines):
     lines[:] = numpydoc(lines)
+    if what in ("property", "attribute") and lines:
+        lines[0] = lines[0].replace(": ", " – ", 1)  # which napoleon takes for the end of a type
 
 
 def sections(lines: list[str]) -> list[tuple[str, list[str]]]:

@@ -49,7 +49,7 @@ class EncoderMethod(Method):
     encoder_ : torch module, fitted; of several sessions, that of the first
     encoders_ : list of torch modules, one a session; they share all layers but the first
     anchors_ : `joint.Anchors`, some of the training bins, to which `add_session` aligns
-    loss_curve_ : float array (n_iter_,), the loss of each step
+    loss_curve_ : float array (``n_iter_``,), the loss of each step
     n_iter_ : int, steps taken
     n_features_in_ : int, neurons (of the first session)
     """
