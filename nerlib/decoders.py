@@ -83,7 +83,7 @@ class LinearDecoder(_Decoder):
         self.standardize = standardize
 
     def _fit(self, embedding, session):
-        self._velocity = LinearRegression().fit(np.asarray(embedding, np.float64), session.velocity)
+        self._velocity = LinearRegression().fit(embedding, session.velocity)
         self._direction = None
         if session.direction is None:
             return
@@ -99,7 +99,7 @@ class LinearDecoder(_Decoder):
     def predict(self, embedding: np.ndarray) -> Decoded:
         """Decode movements from an embedding (T, d)."""
         direction = None if self._direction is None else self._direction.predict(self._precise(embedding))
-        return Decoded(self._velocity.predict(np.asarray(embedding, np.float64)), direction)
+        return Decoded(self._velocity.predict(embedding), direction)
 
     def _precise(self, embedding):
         return np.asarray(embedding, np.float64) if self.standardize else embedding
