@@ -2,6 +2,7 @@
 
     python benchmarks/best.py choose
     python benchmarks/best.py test
+    python benchmarks/best.py choose --only "flat bottleneck"
 
 `choose` starts from settings, changes one at a time, then makes the changes that helped together, the most
 helpful first; a change that gains less than 0.01 is left out, as it may be chance and often costs time. It
@@ -11,9 +12,11 @@ and single-trial R² on validation trials, over all recordings. Test trials choo
 sessions that are reduced to their training trials, of which the last fifth is the validation set; `test` fits
 what the kept scores choose.
 An hour on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote.
-Finished runs are cached: a second call continues where the first one stopped.
+Finished runs are cached: a second call continues where the first one stopped. With --only, rows of other
+methods stay as they are in that file. The *flat bottleneck* is the MSE bottleneck off the sphere.
 """
 
+import argparse
 import json
 import sys
 from functools import cache
@@ -24,7 +27,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 import pandas as pd
 from validation import describe
 
-from companion import paper, results
+from companion import control_runs, paper, results
 from companion.catalogue import cache_folder, load_session, open_sessions
 from nerlib import Ensemble, experiments
 
@@ -34,7 +37,7 @@ SCORES = ["velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2"]
 SMOOTHING = {form: options["smoothing"] for form, options in paper.SMOOTHING.items()}
 LEAST_GAIN = 0.01
 MEMBERS = (1, 5)  # fits that are averaged
-AVERAGED = ("NER", "MSE bottleneck", "CEBRA", "CEBRA-velocity")
+AVERAGED = ("NER", "MSE bottleneck", "flat bottleneck", "CEBRA", "CEBRA-velocity")
 START: dict[str, dict] = {
     "NER": {
         "window": 15,
@@ -64,7 +67,8 @@ START: dict[str, dict] = {
     "UMAP-label": {"window": 10, "smooth_sd": 0.045},
     "PCA": {"window": 10, "smooth_sd": 0.045},
 }
-NEAREST = ("NER", "MSE bottleneck", "ridge")
+START["flat bottleneck"] = START["MSE bottleneck"]
+NEAREST = ("NER", "MSE bottleneck", "flat bottleneck", "ridge")
 METHODS = {"best": NEAREST, "causal": tuple(START)}  # dPCA and UMAP take long
 AXES: dict[str, list] = {
     "window": [5, 10, 15, 20],
@@ -138,8 +142,13 @@ def n_members(records):
 def build(name, settings, members=1):
     """An estimator with these settings, or an ensemble of it."""
     own = {key: value for key, value in settings.items() if key != "smooth_sd"}
-    method = paper.make_method(name, "fast", **own)
-    return method if members == 1 else Ensemble(method, n_members=members)
+    ensemble = Ensemble
+    if name == "flat bottleneck":
+        like = paper.make_method("MSE bottleneck", "fast", **own)
+        method, ensemble = control_runs.FlatBottleneck(**like.get_params()), control_runs.FlatEnsemble
+    else:
+        method = paper.make_method(name, "fast", **own)
+    return method if members == 1 else ensemble(method, n_members=members)
 
 
 @cache
@@ -167,29 +176,35 @@ def on_validation(title, form, tried):
     return [r | named | {"settings": r["method"]} for r in records]
 
 
-def choose():
-    """Validation scores of all candidates, kept."""
-    records = []
+def kept_records():
+    return json.loads(PATH.read_text())["records"] if PATH.exists() else []
+
+
+def choose(only=tuple(START)):
+    """Validation scores of all candidates, kept; test scores by earlier ones go."""
+    records = [r for r in kept_records() if r["method"].split(",")[0] not in only]
     for form in SMOOTHING:
-        for name in METHODS[form]:
+        for name in (name for name in METHODS[form] if name in only):
             records += on_validation(name, form, [(s, build(name, s)) for s in singles(name, form)])
             more = together(name, form, records)
             records += on_validation(name, form, [(s, build(name, s)) for s in more])
             print(form, name, describe(chosen(name, form, records)), flush=True)
             write(records)
     best = chosen("NER", "best", records)
-    for members in MEMBERS:
+    for members in MEMBERS if "NER" in only else ():
         found = on_validation("NER, members", "best", [(best, build("NER", best, members))])
         records += [r | {"settings": f"members={members}"} for r in found]
     write(records)
 
 
-def test():
+def test(only=tuple(START)):
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
-    records = [r for r in json.loads(PATH.read_text())["records"] if r["split"] == "validation"]
+    kept = kept_records()
+    records = [r for r in kept if r["split"] == "validation"]
     members, found = n_members(records), []
+    found += [r for r in kept if r["split"] == "test" and r["method"].split(",")[0] not in only]
     for form, smoothing in SMOOTHING.items():
-        for name in METHODS[form]:
+        for name in (name for name in METHODS[form] if name in only):
             best = chosen(name, form, records)
             method = build(name, best, members if name in AVERAGED else 1)
             found += run(opened(smoothing, best["smooth_sd"]), {f"{name}, {form}": method})
@@ -202,4 +217,8 @@ def write(records):
 
 
 if __name__ == "__main__":
-    {"choose": choose, "test": test}[sys.argv[1]]()
+    parser = argparse.ArgumentParser()
+    parser.add_argument("task", choices=["choose", "test"])
+    parser.add_argument("--only", nargs="*", default=list(START), choices=list(START))
+    asked = parser.parse_args()
+    {"choose": choose, "test": test}[asked.task](asked.only)

@@ -9,7 +9,7 @@ import pandas as pd
 from companion import intervals
 from companion.comparison import METRICS, with_paper
 from companion.intervals import Estimate
-from companion.paper import CONTROLS
+from companion.paper import CONTROLS, FLAT
 from nerlib.session import Session
 
 
@@ -154,7 +154,7 @@ def claim_leads(
     """
     scores = scores[scores["metric"] == metric]
     found = intervals.leads(scores).set_index("other")
-    controls = [name for name in found.index if name.split(",")[0] in CONTROLS]
+    controls = [name for name in found.index if name.split(",")[0] in (*CONTROLS, FLAT)]
     rows = []
     kinds = {"the paper's methods": found.index.difference(controls), "the controls": controls}
     for kind, others in kinds.items():

@@ -10,11 +10,12 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
+from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from companion import ceilings, controls, paper
 from companion.catalogue import load_session
-from nerlib import NER, Bottleneck, encoders, losses, metrics, runs
+from nerlib import NER, Bottleneck, Ensemble, encoders, losses, metrics, runs
 from nerlib.models import base
 
 UNTRAINED = {"max_iter": 1, "learning_rate": 1e-12, "weight_averaging": 0.0}
@@ -48,6 +49,20 @@ class FlatBottleneck(Bottleneck):
     def fit(self, X, y, trial=None):
         with patch.object(base, "Encoder", FlatEncoder):
             return super().fit(X, y, trial)
+
+
+class FlatEnsemble(Ensemble):
+    """Several flat bottlenecks, brought onto the first one by affine maps and averaged off the sphere."""
+
+    def fit(self, X, y, trial=None):
+        super().fit(X, y, trial)
+        first, *others = (member.transform(X, trial) for member in self.members_)
+        self.maps_ = [LinearRegression().fit(z, first) for z in others]
+        return self
+
+    def transform(self, X, trial=None):
+        first, *others = (member.transform(X, trial) for member in self.members_)
+        return np.mean([first, *(m.predict(z) for m, z in zip(self.maps_, others, strict=True))], axis=0)
 
 
 class OwnLabels(NER):

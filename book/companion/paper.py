@@ -17,6 +17,7 @@ from nerlib.models import make_method as make_default
 
 PERIODS = (None, None, 360.0)  # of the labels: velocity x and y, and the direction in degrees
 CONTROLS = ("MSE bottleneck", "ridge", "ridge, 10 bins")  # methods that the paper does not have
+FLAT = "flat bottleneck"  # the MSE bottleneck off the sphere, a control that is among the kept results alone
 PROFILES = ("paper", "fast", "quick")
 
 _SLOW = ("piVAE", "UMAP", "UMAP-label")

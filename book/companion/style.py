@@ -15,7 +15,8 @@ from nerlib.plots import DECODED, WIDTH
 COLORS = {
     "NER": DECODED, "CEBRA": "#0072b2", "CEBRA-velocity": "#56a7d8", "CEBRA-16": "#003f63",
     "piVAE": "#009e73", "UMAP": "#8a5a9e", "UMAP-label": "#c48fc9", "PCA": "#8c6d1f", "dPCA": "#d3862b",
-    "MSE bottleneck": "0.25", "ridge": "0.45", "ridge, 10 bins": "0.6", "movement": "0.55",
+    "MSE bottleneck": "0.25", "flat bottleneck": "0.35", "ridge": "0.45", "ridge, 10 bins": "0.6",
+    "movement": "0.55",
 }  # fmt: skip
 _DASHES = {"MSE bottleneck": "--", "ridge": ":", "ridge, 10 bins": "-.", "movement": (0, (6, 2, 1, 2, 1, 2))}
 
