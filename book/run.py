@@ -252,6 +252,8 @@ def run_chapter(notebook, source, parameters, timeout):
         raise BookError(f"{failure}. Was there enough memory?") from None
     for part in (ran, *ran.cells):
         part.metadata.pop("papermill", None)  # times, and paths of this machine
+        if "injected-parameters" in part.metadata.get("tags", []):
+            part.metadata["tags"].append("hide-input")  # folded, like the parameters that it replaces
     compact_pictures(ran)
     nbformat.write(ran, executed)
 
