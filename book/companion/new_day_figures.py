@@ -1,0 +1,88 @@
+"""Figures of the chapter *A new day*: curves over labelled trials, and one sphere for all days."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import seaborn as sns
+from IPython.display import HTML
+from matplotlib.figure import Figure
+
+from companion import new_day
+from companion.interactive import as_html
+from companion.style import COLORS, method_color, small_text
+from nerlib.plots import WIDTH, direction_color, watermark_simulated
+from nerlib.session import Session
+
+AXES = ("xaxis", "yaxis", "zaxis")
+
+
+@small_text
+def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Figure:
+    """R² of the rest of the day against the number of labelled trials; bands are 95 % intervals.
+
+    Parameters
+    ----------
+    table : DataFrame of `new_day.curves`
+    panels : dict, title -> dict, name of a line -> arguments of `new_day.only`
+    sessions : list of Session that the table comes from
+    """
+    drawn, axes = plt.subplots(
+        1, len(panels), figsize=(WIDTH, 3.6), sharey=True, layout="constrained", squeeze=False
+    )
+    for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
+        others = iter(sns.color_palette("colorblind")[2:])
+        own = {n: method_color(n) if n in COLORS or "ridge" in n else next(others) for n in lines}
+        found_lines = new_day.common(table, lines)
+        for name, curve in found_lines.items():
+            style = {"color": own[name], "linewidth": 2} | ({"linestyle": "--"} if "ridge" in name else {})
+            found = new_day.summary(curve)
+            place = np.log2([k if k != new_day.ALL else 180 for k in found.index])
+            panel.plot(place, found["mean"].astype(float), marker="o", markersize=3.5, label=name, **style)
+            ends = found[["low", "high"]].astype(float)
+            panel.fill_between(
+                place, ends["low"], ends["high"], color=style["color"], alpha=0.15, linewidth=0
+            )
+        marked = [1, 2, 4, 8, 16, 32, 64]
+        panel.set_xticks([*np.log2(marked), np.log2(180)], [*marked, "all"])
+        n = len(next(iter(found_lines.values())))
+        panel.set(title=f"{title} (n = {n})", xlabel="labelled trials of the new day", ylim=(-0.15, 1))
+        panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
+        panel.legend(frameon=False, loc="lower right")
+    axes[0, 0].set_ylabel("velocity R², held out")
+    sns.despine(drawn)
+    return watermark_simulated(drawn, sessions)
+
+
+def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTML:
+    """The average reach of each direction in every recording, in one figure to turn by hand.
+
+    Parameters
+    ----------
+    embeddings : list of arrays (T, 3), from one joint fit
+    sessions : list of Session, one an embedding
+    """
+    drawn, gap = go.Figure(), np.full((1, 3), np.nan)
+    parts: dict[float, list] = {}
+    for embedding, session in zip(embeddings, sessions, strict=True):
+        for direction, average in zip(*session.average_by_direction(embedding), strict=True):
+            average = average / np.linalg.norm(average, axis=1, keepdims=True)
+            parts.setdefault(direction, []).extend([average, gap])
+    middle = np.nanmean(np.vstack([row for paths in parts.values() for row in paths]), axis=0)
+    eye = dict(zip("xyz", 1.8 * middle / np.linalg.norm(middle), strict=True))  # looks at the reaches
+    for direction, paths in sorted(parts.items()):
+        x, y, z = np.vstack(paths).astype(np.float32).T
+        line = {"color": direction_color(direction), "width": 4}
+        drawn.add_scatter3d(
+            x=x, y=y, z=z, mode="lines", line=line, name=f"{direction:.0f}°", hoverinfo="name"
+        )
+    title = f"{len(sessions)} recordings, no rotation" + " · SIMULATED" * any(s.simulated for s in sessions)
+    drawn.update_layout(
+        title={"text": title, "font": {"size": 14}}, height=480, margin={"l": 0, "r": 0, "t": 40, "b": 0},
+        scene={"aspectmode": "cube", "camera": {"eye": eye}} | dict.fromkeys(AXES, {"visible": False}),
+        legend={"title": {"text": "direction"}},
+    )  # fmt: skip
+    label = "Average trajectories of all recordings on one sphere, coloured by direction; directions coincide"
+    return as_html(drawn, label)
