@@ -102,6 +102,7 @@ def test_pages_quote_findings_and_refuse_unknown_ones():
     page = 'R² {{ found("03_test", "velocity") }}, {{ found("03_test", "velocity", interval=True) }}, '
     page += '{{ lead("03_test", "lead") }}, {doc}`x`\n'
     assert front.fill(page, results, "recorded") == "R² 0.85, 0.85 [0.80, 0.90], −0.10, {doc}`x`\n"
+    assert front.fill('{{ found("03_test", "velocity", digits=0) }}', results, "recorded") == "1"
     with pytest.raises(
         BookError, match="quotes the finding 'speed' of 03_test; its findings are: velocity, lead"
     ):
