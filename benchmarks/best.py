@@ -17,7 +17,6 @@ methods stay as they are in that file. The *flat bottleneck* is the MSE bottlene
 """
 
 import argparse
-import json
 import sys
 from functools import cache
 from pathlib import Path
@@ -25,7 +24,8 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
 import pandas as pd
-from validation import describe
+from equal_chances import build as build_one
+from validation import describe, kept_records
 
 from companion import control_runs, paper, results
 from companion.catalogue import cache_folder, load_session, open_sessions
@@ -37,7 +37,7 @@ SCORES = ["velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2"]
 SMOOTHING = {form: options["smoothing"] for form, options in paper.SMOOTHING.items()}
 LEAST_GAIN = 0.01
 MEMBERS = (1, 5)  # fits that are averaged
-AVERAGED = ("NER", "MSE bottleneck", "flat bottleneck", "CEBRA", "CEBRA-velocity")
+AVERAGED = ("NER", "MSE bottleneck", paper.FLAT, "CEBRA", "CEBRA-velocity")
 START: dict[str, dict] = {
     "NER": {
         "window": 15,
@@ -67,8 +67,8 @@ START: dict[str, dict] = {
     "UMAP-label": {"window": 10, "smooth_sd": 0.045},
     "PCA": {"window": 10, "smooth_sd": 0.045},
 }
-START["flat bottleneck"] = START["MSE bottleneck"]
-NEAREST = ("NER", "MSE bottleneck", "flat bottleneck", "ridge")
+START[paper.FLAT] = START["MSE bottleneck"]
+NEAREST = ("NER", "MSE bottleneck", paper.FLAT, "ridge")
 METHODS = {"best": NEAREST, "causal": tuple(START)}  # dPCA and UMAP take long
 AXES: dict[str, list] = {
     "window": [5, 10, 15, 20],
@@ -141,13 +141,9 @@ def n_members(records):
 
 def build(name, settings, members=1):
     """An estimator with these settings, or an ensemble of it."""
-    own = {key: value for key, value in settings.items() if key != "smooth_sd"}
-    ensemble = Ensemble
-    if name == "flat bottleneck":
-        like = paper.make_method("MSE bottleneck", "fast", **own)
-        method, ensemble = control_runs.FlatBottleneck(**like.get_params()), control_runs.FlatEnsemble
-    else:
-        method = paper.make_method(name, "fast", **own)
+    own = {key: value for key, value in settings.items() if key not in ("smooth_sd", "window")}
+    method = build_one(name, settings["window"], own)
+    ensemble = control_runs.FlatEnsemble if name == paper.FLAT else Ensemble
     return method if members == 1 else ensemble(method, n_members=members)
 
 
@@ -176,13 +172,9 @@ def on_validation(title, form, tried):
     return [r | named | {"settings": r["method"]} for r in records]
 
 
-def kept_records():
-    return json.loads(PATH.read_text())["records"] if PATH.exists() else []
-
-
 def choose(only=tuple(START)):
     """Validation scores of all candidates, kept; test scores by earlier ones go."""
-    records = [r for r in kept_records() if r["method"].split(",")[0] not in only]
+    records = [r for r in kept_records(PATH) if r["method"].split(",")[0] not in only]
     for form in SMOOTHING:
         for name in (name for name in METHODS[form] if name in only):
             records += on_validation(name, form, [(s, build(name, s)) for s in singles(name, form)])
@@ -199,7 +191,7 @@ def choose(only=tuple(START)):
 
 def test(only=tuple(START)):
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
-    kept = kept_records()
+    kept = kept_records(PATH)
     records = [r for r in kept if r["split"] == "validation"]
     members, found = n_members(records), []
     found += [r for r in kept if r["split"] == "test" and r["method"].split(",")[0] not in only]

@@ -14,14 +14,13 @@ other methods stay as they are in that file. The *flat bottleneck* is the MSE bo
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
 import pandas as pd
-from validation import describe
+from validation import describe, kept_records
 
 from companion import control_runs, paper, results
 from companion.catalogue import cache_folder, open_sessions
@@ -39,7 +38,7 @@ CANDIDATES: dict[str, list[dict]] = {
     "CEBRA": _INFONCE,
     "CEBRA-velocity": _INFONCE,
     "MSE bottleneck": _SQUARED,
-    "flat bottleneck": _SQUARED,
+    paper.FLAT: _SQUARED,
     "UMAP": _UMAP,
     "UMAP-label": _UMAP,
     "piVAE": [{}, {"learning_rate": 2e-4}, {"learning_rate": 8e-4}, {"max_iter": 30}],
@@ -59,7 +58,8 @@ def titled(name, window):
 
 
 def build(name, window, settings):
-    if name == "flat bottleneck":
+    """An unfitted estimator in profile fast, but for its history and these settings."""
+    if name == paper.FLAT:
         like = paper.make_method("MSE bottleneck", "fast", window=window, **settings)
         return control_runs.FlatBottleneck(**like.get_params())
     return paper.make_method(name, "fast", window=window, **settings)
@@ -116,20 +116,15 @@ def write(recordings, records):
     results.write_results(PATH, sessions=recordings, profile="fast", seeds=SEEDS, records=kept)
 
 
-def kept_records(replaced=()):
-    """What the file holds, without the rows of some methods."""
-    records = json.loads(PATH.read_text())["records"] if PATH.exists() else []
-    return [r for r in records if r["method"].split(",")[0] not in replaced]
-
-
 def choose(recordings, only):
     """Validation scores of all candidates, kept; test scores by earlier ones go."""
-    write(recordings, kept_records(only) + search(recordings, only))
+    kept = [r for r in kept_records(PATH) if r["method"].split(",")[0] not in only]
+    write(recordings, kept + search(recordings, only))
 
 
 def test(recordings, only):
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
-    kept = kept_records()
+    kept = kept_records(PATH)
     methods = chosen_methods([r for r in kept if r["split"] == "validation"], only)
     settled = {name: method for name, method in methods.items() if name.split(",")[0] == "dPCA"}
     records = run(recordings, {k: v for k, v in methods.items() if k not in settled}, SEEDS)

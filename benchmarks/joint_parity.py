@@ -9,7 +9,6 @@ the system, so that no seed makes it repeat itself. Writes book/reference/joint_
 of fits; a second call does what the file lacks.
 """
 
-import json
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
+from validation import kept_records
 
 from companion import results
 from companion.catalogue import load_session
@@ -64,7 +64,7 @@ def write(recordings, records):
 def main():
     torch.set_num_threads(1)
     recordings = [load_session(name, "M1") for name in NAMES]
-    records = json.loads(PATH.read_text())["records"] if PATH.exists() else []
+    records = kept_records(PATH)
     known = {(r["seed"], r["steps"], r["rate"]) for r in records}
     train, test = zip(*(session.split() for session in recordings), strict=True)
     for seed in SEEDS:

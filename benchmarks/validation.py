@@ -7,6 +7,7 @@ validation set. Half an hour on two cores. Writes book/reference/validation.json
 Finished runs are cached: a second call continues where the first one stopped.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -40,6 +41,11 @@ TRIED.append(TRIED[1] | {"weight_averaging": 0.0})
 def describe(settings):
     """Settings as text, as they stand in the records: all that were tried, defaults among them."""
     return ", ".join(f"{name}={value!r}" for name, value in sorted(settings.items()))
+
+
+def kept_records(path):
+    """The records of a results file, none if there is no such file."""
+    return json.loads(path.read_text())["records"] if path.exists() else []
 
 
 def main():

@@ -151,7 +151,7 @@ def test_pages_and_site_are_small(site):
 
 @pytest.mark.skipif(browser_path() is None, reason="no browser is installed")
 def test_pages_drawn_in_a_browser(site):
-    """At the width of a desk, light and dark, and at that of a phone; see check_pages.py."""
+    """At the width of a desk and of a phone, light and dark; see check_pages.py."""
     assert check(site) == {}
 
 
