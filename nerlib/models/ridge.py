@@ -7,7 +7,6 @@ from typing import Any, Self
 import numpy as np
 from scipy.linalg import solve
 from sklearn.linear_model import Ridge as SklearnRidge
-from sklearn.metrics import r2_score
 from sklearn.model_selection import GroupKFold
 
 from nerlib.models._common import Method, check_numbers, regression_targets
@@ -53,10 +52,10 @@ class Ridge(Method):
             raise ValueError(
                 f"the penalty is chosen over whole trials; give at least two, not 1 (n_samples={len(X)})"
             )
-        folds = GroupKFold(min(5, n_groups)).split(X, groups=groups)
+        folds = [held for _, held in GroupKFold(min(5, n_groups)).split(X, groups=groups)]
         X, targets = stacked(X, trial, self.window), regression_targets(labels, self.periods)
-        scores = [_r2_by_penalty(X[own], targets[own], X[held], targets[held]) for own, held in folds]
-        self.ridge_ = SklearnRidge(_PENALTIES[np.mean(scores, axis=0).argmax()]).fit(X, targets)
+        scores = _r2_by_penalty(X.astype(np.float64), targets, folds)
+        self.ridge_ = SklearnRidge(_PENALTIES[scores.argmax()]).fit(X, targets)
         return self
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
@@ -70,15 +69,25 @@ class Ridge(Method):
         return np.atleast_2d(self.ridge_.coef_).shape[0]
 
 
-def _r2_by_penalty(X, targets, held_X, held_targets):
-    """R² of other trials for each penalty; one covariance serves all, which a grid search would repeat."""
-    mean, offset = X.mean(axis=0), targets.mean(axis=0)
-    centered = X - mean
-    covariance, products = centered.T @ centered, centered.T @ (targets - offset)
-    found = []
-    for penalty in _PENALTIES:
-        penalised = covariance.copy()
-        penalised.flat[:: len(penalised) + 1] += penalty
-        coefficients = solve(penalised, products, assume_a="pos", overwrite_a=True)
-        found.append(r2_score(held_targets, (held_X - mean) @ coefficients + offset))
-    return found
+def _r2_by_penalty(X, targets, folds):
+    """The mean R² of held-out trials for each penalty.
+
+    A grid search, many times faster: sums over all bins less those of a fold are the sums that its fit needs.
+    """
+    X, targets = X - X.mean(axis=0), targets - targets.mean(axis=0)  # so that their sums over all bins are 0
+    squares, products = X.T @ X, X.T @ targets
+    found = np.zeros((len(folds), len(_PENALTIES)))
+    for fold, held in enumerate(folds):
+        own, true, count = X[held], targets[held], len(X) - len(held)
+        mean, offset = own.sum(axis=0) / -count, true.sum(axis=0) / -count  # of the other bins
+        covariance = squares - own.T @ own - count * np.outer(mean, mean)
+        product = products - own.T @ true - count * np.outer(mean, offset)
+        total = np.square(true - true.mean(axis=0)).sum(axis=0)
+        moves = total > 0  # a column that does not move tells nothing
+        for place, penalty in enumerate(_PENALTIES):
+            penalised = covariance.copy()
+            penalised.flat[:: len(penalised) + 1] += penalty
+            coefficients = solve(penalised, product, assume_a="pos", overwrite_a=True)
+            errors = np.square((own - mean) @ coefficients + offset - true).sum(axis=0)
+            found[fold, place] = (1 - errors[moves] / total[moves]).sum() / max(1, moves.sum())
+    return found.mean(axis=0)
