@@ -53,13 +53,12 @@ def numpydoc(lines: list[str]) -> list[str]:
         if not title:
             out += body
             continue
-        fields = {"Raises": "raises ", "Returns": "returns", "Yields": "yields"}
         parts = entries(body)
         if title == "Raises":
             for name, text in parts:
                 out += _field(f"raises {name}", text)
         elif not parts[0][0]:
-            out += _field(fields.get(title, title.lower()), parts[0][1])
+            out += _field(title.lower(), parts[0][1])
         else:
             out += ["", title, "-" * len(title)]
             for name, text in parts:

@@ -12,6 +12,7 @@ STRAIGHT, CURVED = ("13", "38", "18", "13 38 18"), ("37 1", "31 38", "34 18", "3
 # (task, trial types) -> lowest version: 0 takes straight reaches too, 1 only curved ones
 GROUPS = {("curve-straight", types): 0 for types in STRAIGHT}
 GROUPS |= {("curve-up-down", types): 1 for types in CURVED}
+_SIMULATED = [group for group in GROUPS if group[1] in (STRAIGHT[0], STRAIGHT[-1], CURVED[0], CURVED[-1])]
 
 
 def open_maze(data: str) -> tuple[dict, np.ndarray, str]:
@@ -23,7 +24,7 @@ def open_maze(data: str) -> tuple[dict, np.ndarray, str]:
 
     Returns
     -------
-    groups : dict, (task, trial types) of `GROUPS` -> Session
+    groups : dict, (task, trial types) of `GROUPS` -> Session; from the simulator four of the eight
     versions : int array, by trial id: 0 where the trial was straight, 1 and 2 where it was curved
     reason : str, why the recording is unavailable; empty otherwise
 
@@ -43,7 +44,8 @@ def open_maze(data: str) -> tuple[dict, np.ndarray, str]:
         except catalogue.Unavailable as error:
             reason = str(error)
     session, trials, _ = simulate_recording(0, "M1", n_trials=420, task="maze")
-    return *_groups(session, trials, "SimMaze"), reason
+    groups, versions = _groups(session, trials, "SimMaze")
+    return {group: groups[group] for group in _SIMULATED}, versions, reason
 
 
 def _groups(session, trials, name):
