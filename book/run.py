@@ -46,7 +46,7 @@ CONFIG = ROOT / "_config.yml"  # settings of Jupyter Book
 CELL_SECONDS = {"quick": 1800, "fast": 6 * 3600, "paper": 72 * 3600}
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 CACHES = {"__pycache__", ".ipynb_checkpoints"}
-THREADS = os.environ.get("OMP_NUM_THREADS")  # what the user set, if anything
+GIVEN = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")}  # by the user
 THEBE = re.compile(
     r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>", re.DOTALL
 )
@@ -94,9 +94,10 @@ def declared_parameters(notebook):
 
 
 def groups(chapters):
-    """The chapters in groups that may run side by side; one tagged `alone` has its group for itself.
+    """The chapters in the order in which they run, in groups that may run side by side.
 
-    So has one tagged `timed`, and it runs after all others, since nothing waits for it.
+    One tagged `alone` comes first, by itself: it uses all cores, and others reuse its fits. One tagged
+    `timed` comes last, by itself, since it measures times.
     """
 
     def tagged(chapter, tag):
@@ -104,12 +105,9 @@ def groups(chapters):
             tag in cell["metadata"].get("tags", []) for cell in json.loads(chapter.read_text())["cells"]
         )
 
-    timed = [chapter for chapter in chapters if tagged(chapter, "timed")]
-    rest = [chapter for chapter in chapters if chapter not in timed]
-    alone = [tagged(chapter, "alone") for chapter in rest]
-    starts = [i for i in range(len(rest)) if i == 0 or alone[i] or alone[i - 1]]
-    side_by_side = [rest[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)] if rest else []
-    return [*side_by_side, *([chapter] for chapter in timed)]
+    alone, timed = ([chapter for chapter in chapters if tagged(chapter, tag)] for tag in ("alone", "timed"))
+    rest = [chapter for chapter in chapters if chapter not in alone + timed]
+    return [group for group in (*([c] for c in alone), rest, *([c] for c in timed)) if group]
 
 
 def parse_value(text, kind):
@@ -194,10 +192,12 @@ def stage(chapters, source):
 
 
 def share_cores(group):
-    """Chapters that run side by side get one thread each for linear algebra, unless the user set a number."""
-    if not THREADS:
-        os.environ.pop("OMP_NUM_THREADS", None)
-        os.environ |= {"OMP_NUM_THREADS": "1"} if len(group) > 1 else {}
+    """Chapters that run side by side share the cores, unless the user set these numbers."""
+    beside = {"OMP_NUM_THREADS": 1, "LOKY_MAX_CPU_COUNT": max(1, (os.cpu_count() or 1) // 2)}
+    for name, count in beside.items():  # threads of linear algebra, and processes of joblib
+        if not GIVEN[name]:
+            os.environ.pop(name, None)
+            os.environ |= {name: str(count)} if len(group) > 1 else {}
 
 
 def prepare_kernel(output):

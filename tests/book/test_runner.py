@@ -205,20 +205,22 @@ def test_chapters_tagged_alone_or_timed_run_with_nothing_beside_them(tmp_path, m
     for name in names:
         write_chapter(tmp_path, name, tags=tags.get(name, []))
     found = groups([tmp_path / f"{name}.ipynb" for name in names])
-    assert ["".join(path.stem for path in group) for group in found] == ["a", "c", "d", "e", "fgi", "b", "h"]
+    assert ["".join(path.stem for path in group) for group in found] == ["c", "e", "adfgi", "b", "h"]
     assert groups([tmp_path / "b.ipynb"]) == [[tmp_path / "b.ipynb"]]
 
 
-@pytest.mark.parametrize("given, alone, beside", [(None, None, "1"), ("4", "4", "4")])
-def test_chapters_side_by_side_share_the_cores_unless_told_otherwise(monkeypatch, given, alone, beside):
+@pytest.mark.parametrize("given", [None, "6"])
+def test_chapters_side_by_side_share_the_cores_unless_told_otherwise(monkeypatch, given):
     monkeypatch.syspath_prepend(ROOT / "book")
     from run import share_cores
 
-    monkeypatch.setattr("run.THREADS", given)
-    monkeypatch.setattr(os, "environ", {} if given is None else {"OMP_NUM_THREADS": given})
-    for group, expected in (("ab", beside), ("a", alone), ("ab", beside)):
+    monkeypatch.setattr("run.GIVEN", {"OMP_NUM_THREADS": given, "LOKY_MAX_CPU_COUNT": given})
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    names = ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+    monkeypatch.setattr(os, "environ", dict.fromkeys(names, given) if given else {})
+    for group, shared in (("ab", ["1", "4"]), ("a", [None, None]), ("ab", ["1", "4"])):
         share_cores(group)
-        assert os.environ.get("OMP_NUM_THREADS") == expected
+        assert [os.environ.get(name) for name in names] == ([given, given] if given else shared)
 
 
 def test_chapters_run_two_at_a_time(book):
