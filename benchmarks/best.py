@@ -6,14 +6,15 @@
 
 `choose` starts from settings, changes one at a time, then makes the changes that helped together, the most
 helpful first; a change that gains less than 0.01 is left out, as it may be chance and often costs time. It
-does so for NER, and for the MSE bottleneck and ridge along the axes that they have; on causal rates, for
-more methods along fewer axes. A candidate's score is the mean of velocity R², position R², direction accuracy
-and single-trial R² on validation trials, over all recordings. Test trials choose nothing: `choose` sees
-sessions that are reduced to their training trials, of which the last fifth is the validation set; `test` fits
-what the kept scores choose.
-An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote.
-Finished runs are cached: a second call continues where the first one stopped. With --only, rows of other
-methods stay as they are in that file. The *flat bottleneck* is the MSE bottleneck off the sphere.
+does so for NER, the bottlenecks and ridge along the axes that they have; on causal rates along fewer axes,
+as many for the bottlenecks as for NER, and for more methods. A candidate's score is the mean of velocity R²,
+position R², direction accuracy and single-trial R² on validation trials, over all recordings. Test trials
+choose nothing: `choose` sees sessions that are reduced to their training trials, of which the last fifth is
+the validation set; `test` fits what the kept scores choose.
+An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
+whose scores that file has are not fitted again; delete it to search anew. Finished runs are cached: a second
+call continues where the first one stopped. With --only, test scores of other methods stay as they are. The
+*flat bottleneck* is the MSE bottleneck off the sphere.
 """
 
 import argparse
@@ -70,6 +71,7 @@ START: dict[str, dict] = {
     "dPCA": {"window": 10, "smooth_sd": 0.045},
 }
 START[paper.FLAT] = START["MSE bottleneck"]
+BOTTLENECKS = ("MSE bottleneck", paper.FLAT)
 NEAREST = ("NER", "MSE bottleneck", paper.FLAT, "ridge")
 METHODS = {"best": NEAREST, "causal": tuple(START)}
 AXES: dict[str, list] = {
@@ -78,7 +80,7 @@ AXES: dict[str, list] = {
     "neuron_dropout": [0.15, 0.3, 0.5],
     "learning_rate": [3e-3, 6e-3, 1e-2],
     "temperature": [0.15, 0.25, 0.4],
-    "weights": [(1, 1, 0.25), (1, 1, 0.5), (1, 1, 1)],
+    "weights": [(1, 1, 0.25), (1, 1, 0.5), (1, 1, 1)],  # of the label columns; the bottlenecks start from 1
     "max_iter": [1200, 1600, 2400],
     "batch_size": [64, 128, 256],
     "weight_averaging": [0.5, 0.75, 0.9],
@@ -86,6 +88,7 @@ AXES: dict[str, list] = {
 }
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
 OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
+OF_CAUSAL |= dict.fromkeys(BOTTLENECKS, (*OF_ALL, "neuron_dropout", "learning_rate", "weights"))
 FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11]}  # of methods that are not the nearest
 
 
@@ -96,9 +99,9 @@ def singles(name, form):
     return [start] + [
         start | {axis: value}
         for axis in axes
-        if axis in start
+        if axis in start or (axis == "weights" and name in BOTTLENECKS)
         for value in values[axis]
-        if value != start[axis] and not (axis == "window" and value == 5 and name != "ridge")
+        if value != start.get(axis, (1, 1, 1)) and not (axis == "window" and value == 5 and name != "ridge")
     ]
 
 
@@ -113,7 +116,7 @@ def gains(name, form, records):
     score, (start, *others) = mean_scores(records, f"{name}, {form}"), singles(name, form)
     best = {}
     for settings in others:
-        (axis,) = (key for key in start if settings[key] != start[key])
+        (axis,) = (key for key, value in settings.items() if value != start.get(key))
         gain = score[describe(settings)] - score[describe(start)]
         if axis != "n_components" and gain > best.get(axis, (LEAST_GAIN, None))[0]:
             best[axis] = gain, settings
@@ -136,16 +139,18 @@ def chosen(name, form, records):
     return max(candidates, key=lambda settings: score[describe(settings)])
 
 
-def n_members(records):
-    """The number of fits, averaged, that was best."""
-    return int(mean_scores(records, "NER, members, best").idxmax().removeprefix("members="))
+def n_members(name, records):
+    """The number of fits, averaged, that was best; NER's number for methods that were not asked."""
+    asked = name if name in BOTTLENECKS else "NER"
+    found = mean_scores(records, f"{asked}, members, best").idxmax().removeprefix("members=")
+    return int(found) if name in AVERAGED else 1
 
 
 def build(name, settings, members=1):
     """An estimator with these settings, or an ensemble of it."""
     own = {key: value for key, value in settings.items() if key not in ("smooth_sd", "window")}
     method = build_one(name, settings["window"], own)
-    ensemble = control_runs.FlatEnsemble if name == paper.FLAT else Ensemble
+    ensemble = control_runs.FlatEnsemble if name in BOTTLENECKS else Ensemble
     return method if members == 1 else ensemble(method, n_members=members)
 
 
@@ -174,20 +179,30 @@ def on_validation(title, form, tried):
     return [r | named | {"settings": r["method"]} for r in records]
 
 
+def untried(name, form, candidates, records):
+    """Candidates without a validation score, each with its estimator."""
+    done = {r["settings"] for r in records if r["method"] == f"{name}, {form}"}
+    return [(settings, build(name, settings)) for settings in candidates if describe(settings) not in done]
+
+
 def choose(only=tuple(START)):
     """Validation scores of all candidates, kept; test scores by earlier ones go."""
-    records = [r for r in kept_records(PATH) if r["method"].split(",")[0] not in only]
+    records = [
+        r for r in kept_records(PATH) if r["split"] == "validation" or r["method"].split(",")[0] not in only
+    ]
     for form in SMOOTHING:
         for name in (name for name in METHODS[form] if name in only):
-            records += on_validation(name, form, [(s, build(name, s)) for s in singles(name, form)])
-            more = together(name, form, records)
-            records += on_validation(name, form, [(s, build(name, s)) for s in more])
+            for candidates in (singles(name, form), None):
+                candidates = candidates or together(name, form, records)
+                records += on_validation(name, form, untried(name, form, candidates, records))
             print(form, name, describe(chosen(name, form, records)), flush=True)
             write(records)
-    best = chosen("NER", "best", records)
-    for members in MEMBERS if "NER" in only else ():
-        found = on_validation("NER, members", "best", [(best, build("NER", best, members))])
-        records += [r | {"settings": f"members={members}"} for r in found]
+    for name in (name for name in ("NER", *BOTTLENECKS) if name in only):
+        best, title = chosen(name, "best", records), f"{name}, members"
+        records = [r for r in records if r["method"] != f"{title}, best"]
+        for members in MEMBERS:
+            found = on_validation(title, "best", [(best, build(name, best, members))])
+            records += [r | {"settings": f"members={members}"} for r in found]
     write(records)
 
 
@@ -195,12 +210,11 @@ def test(only=tuple(START)):
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
     kept = kept_records(PATH)
     records = [r for r in kept if r["split"] == "validation"]
-    members, found = n_members(records), []
-    found += [r for r in kept if r["split"] == "test" and r["method"].split(",")[0] not in only]
+    found = [r for r in kept if r["split"] == "test" and r["method"].split(",")[0] not in only]
     for form, smoothing in SMOOTHING.items():
         for name in (name for name in METHODS[form] if name in only):
             best = chosen(name, form, records)
-            method = build(name, best, members if name in AVERAGED else 1)
+            method = build(name, best, n_members(name, records))
             found += run(opened(smoothing, best["smooth_sd"]), {f"{name}, {form}": method})
             write(records + found)
 

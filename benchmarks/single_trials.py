@@ -110,9 +110,8 @@ def scores(session, name, settings, form, members, calibrate):
 def chosen_settings():
     """name -> the settings of `best` and the number of fits that are averaged, from the kept validation."""
     records = [r for r in json.loads(best.PATH.read_text())["records"] if r["split"] == "validation"]
-    members = best.n_members(records)
     return {
-        name: (best.chosen(name, "best", records), members if name in best.AVERAGED else 1)
+        name: (best.chosen(name, "best", records), best.n_members(name, records))
         for name in best.NEAREST
     }
 

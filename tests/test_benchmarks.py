@@ -79,12 +79,23 @@ def scored(best, score):
 
 
 def test_the_search_of_best_sees_no_test_trial(best, session, monkeypatch):
-    seen, run = [], scored(best, lambda _: 0.5)
+    seen, kept, run = [], [], scored(best, lambda _: 0.5)
     monkeypatch.setattr(best, "opened", lambda *_: [session])
-    monkeypatch.setattr(best, "write", lambda *_: None)
+    monkeypatch.setattr(best, "kept_records", lambda _: list(kept))
+    monkeypatch.setattr(best, "write", lambda records: kept.__setitem__(slice(None), records))
     monkeypatch.setattr(best, "run", lambda its, methods: seen.extend(its) or run(its, methods))
     best.choose()
     assert {s.digest for s in seen} == {session.split()[0].digest}
+    scores = len(kept)
+    best.choose(["ridge"])  # whose candidates all have scores by now
+    assert len(kept) == scores and len({(r["method"], r["settings"]) for r in kept}) == scores
+
+
+def test_bottlenecks_have_as_many_candidates_as_ner_on_causal_rates(best):
+    counts = {name: len(best.singles(name, "causal")) for name in best.NEAREST}
+    assert counts["NER"] == counts["MSE bottleneck"] == counts[best.paper.FLAT] > counts["ridge"]
+    weights = [s.get("weights") for s in best.singles("MSE bottleneck", "causal")]
+    assert weights.count((1, 1, 0.25)) == weights.count((1, 1, 0.5)) == 1
 
 
 def test_changes_that_help_are_made_together(best, session, monkeypatch):
@@ -108,7 +119,7 @@ def test_best_is_what_the_kept_validation_scores_choose(best, profile):
     validated = [r for r in records if r["split"] == "validation"]
     chosen = best.chosen("NER", profile, validated)
     assert chosen["smooth_sd"] == paper.SMOOTHING[profile]["smooth_sd"]
-    built = best.build("NER", chosen, best.n_members(validated))
+    built = best.build("NER", chosen, best.n_members("NER", validated))
     assert repr(built.get_params()) == repr(paper.make_method("NER", profile).get_params())
 
 

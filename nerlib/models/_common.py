@@ -144,14 +144,15 @@ def select_columns(labels, columns):
     return labels[:, np.atleast_1d(columns)]
 
 
-def regression_targets(labels, periods):
-    """Label columns as targets of a squared error: standardised, or cosine and sine if circular."""
+def regression_targets(labels, periods, weights=None):
+    """Label columns as targets of a squared error: standardised, or cosine and sine if circular; weighted."""
     columns = []
     periods = check_per_column("periods", periods, labels.shape[1], None)
-    for column, period in zip(labels.T, periods, strict=True):
+    weights = check_per_column("weights", weights, labels.shape[1], 1.0)
+    for column, period, weight in zip(labels.T, periods, weights, strict=True):
         if period is None:
-            columns.append((column - column.mean()) / (column.std() or 1.0))
+            columns.append(weight * (column - column.mean()) / (column.std() or 1.0))
         else:
             angle = 2 * np.pi * column / period
-            columns += [np.cos(angle), np.sin(angle)]
+            columns += [weight * np.cos(angle), weight * np.sin(angle)]
     return np.column_stack(columns)

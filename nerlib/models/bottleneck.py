@@ -25,6 +25,7 @@ class Bottleneck(EncoderMethod):
     n_components : int, width of the bottleneck, which is the embedding
     label_columns : as in `CEBRA`
     periods : as in `NER`
+    weights : as in `NER`; factors of the columns before errors are squared
     """
 
     max_iter: int = 1600
@@ -32,13 +33,17 @@ class Bottleneck(EncoderMethod):
     learning_rate: float = 6e-3
     label_columns: tuple | None = None
     periods: tuple | None = None
+    weights: tuple | None = None
 
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         periods = check_per_column("periods", self.periods, labels.shape[1], None)
+        weights = check_per_column("weights", self.weights, labels.shape[1], 1.0)
         if self.label_columns is not None:
             labels = select_columns(labels, self.label_columns)
-            periods = [periods[column] for column in np.atleast_1d(self.label_columns)]
-        targets = torch.as_tensor(regression_targets(labels, periods), dtype=torch.float32, device=device)
+            columns = np.atleast_1d(self.label_columns)
+            periods, weights = ([of[column] for column in columns] for of in (periods, weights))
+        targets = regression_targets(labels, periods, weights)
+        targets = torch.as_tensor(targets, dtype=torch.float32, device=device)
         head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
         if anchors is not None:  # the embedding of the first bins stays as it is, and so does what reads it
             known = LinearRegression().fit(anchors, targets[: len(anchors)].cpu())

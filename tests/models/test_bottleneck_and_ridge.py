@@ -8,6 +8,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from nerlib.decoders import LinearDecoder
 from nerlib.models import Bottleneck, Ridge
+from nerlib.models._common import regression_targets
 
 QUICK = {"max_iter": 200, "batch_size": 64, "random_state": 0, "device": "cpu"}
 
@@ -78,3 +79,25 @@ def test_history_helps_where_the_past_says_more_and_stays_in_its_trial(session):
     changed[:16] += 1
     before, after = (model.transform(rates, session.trial) for rates in (session.rates, changed))
     assert (before[:16] != after[:16]).any() and np.array_equal(before[16:], after[16:])
+
+
+def test_weights_scale_the_targets_of_a_label_column(session):
+    periods, weights = session.periods, (2.0, 1.0, 0.5)
+    plain, weighted = (regression_targets(session.labels, periods, w) for w in (None, weights))
+    assert np.array_equal(weighted, plain * (2.0, 1.0, 0.5, 0.5))  # direction has two columns
+    ones, none, half = (
+        Bottleneck(**QUICK, weights=w, periods=periods).fit(session.rates, session.labels)
+        for w in ((1, 1, 1), None, (1, 1, 0.5))
+    )
+    assert np.array_equal(ones.transform(session.rates), none.transform(session.rates))
+    assert not np.array_equal(half.transform(session.rates), none.transform(session.rates))
+    with pytest.raises(ValueError, match="weights has 2 entries but the labels have 3 columns"):
+        Bottleneck(weights=(1, 1)).fit(session.rates, session.labels)
+
+
+def test_weights_follow_the_label_columns(session):
+    chosen = {"label_columns": (1, 2), "periods": session.periods}
+    model = Bottleneck(**QUICK, weights=(9, 1, 0.5), **chosen).fit(session.rates, session.labels)
+    alone = Bottleneck(**QUICK, weights=(1, 0.5), periods=session.periods[1:])
+    alone.fit(session.rates, session.labels[:, 1:])
+    assert np.array_equal(model.transform(session.rates), alone.transform(session.rates))
