@@ -111,8 +111,7 @@ def chosen_settings():
     """name -> the settings of `best` and the number of fits that are averaged, from the kept validation."""
     records = [r for r in json.loads(best.PATH.read_text())["records"] if r["split"] == "validation"]
     return {
-        name: (best.chosen(name, "best", records), best.n_members(name, records))
-        for name in best.NEAREST
+        name: (best.chosen(name, "best", records), best.n_members(name, records)) for name in best.NEAREST
     }
 
 

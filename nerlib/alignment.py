@@ -87,6 +87,8 @@ def _checked_averages(source, target, source_session, target_session):
 
 def check_embedding(embedding, session):
     """The embedding as an array (T, d) of finite values, one row per bin of the session."""
+    if not isinstance(session, Session):
+        raise TypeError(f"session must be a nerlib.Session, got {type(session).__name__}")
     embedding, n_bins = np.asarray(embedding), len(session.trial)
     if embedding.ndim != 2 or len(embedding) != n_bins:
         wanted = f"{session.name} has {n_bins} bins, so the embedding must be ({n_bins}, d)"

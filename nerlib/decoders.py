@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 from sklearn.dummy import DummyClassifier
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import NearestNeighbors
@@ -34,8 +35,14 @@ class _Decoder(ABC):
         """Fit on a checked embedding."""
 
     @abstractmethod
+    def _predict(self, embedding):
+        """`predict` of a fitted decoder."""
+
     def predict(self, embedding: np.ndarray) -> Decoded:
-        """Decode movements from an embedding (T, d)."""
+        """Decode movements from an embedding (T, d); NotFittedError before `fit`."""
+        if not hasattr(self, "peak_bin_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
+        return self._predict(embedding)
 
     def fit(self, embedding: np.ndarray, session: Session):
         """Fit on training bins; returns self.
@@ -54,7 +61,7 @@ class _Decoder(ABC):
         self._fit(embedding, session)
         self.peak_bin_ = None
         if session.direction is not None:
-            self.peak_bin_ = metrics.peak_bin(self.predict(embedding).direction, session)
+            self.peak_bin_ = metrics.peak_bin(self._predict(embedding).direction, session)
         return self
 
     def score(self, embedding: np.ndarray | Decoded, session: Session, *, held_out: bool) -> dict:
@@ -96,8 +103,7 @@ class LinearDecoder(_Decoder):
             direction = LogisticRegression(max_iter=1000)
         self._direction = direction.fit(self._precise(embedding), session.direction)
 
-    def predict(self, embedding: np.ndarray) -> Decoded:
-        """Decode movements from an embedding (T, d)."""
+    def _predict(self, embedding):
         direction = None if self._direction is None else self._direction.predict(self._precise(embedding))
         return Decoded(self._velocity.predict(embedding), direction)
 
@@ -120,7 +126,7 @@ class KNNDecoder(_Decoder):
             self._directions, codes = np.unique(session.direction, return_inverse=True)
             self._one_hot = np.eye(len(self._directions), dtype=np.int16)[codes]
 
-    def predict(self, embedding: np.ndarray) -> Decoded:
+    def _predict(self, embedding):
         """The mean velocity of neighbors, and their most frequent direction (of equals, the smallest)."""
         near = self._search.kneighbors(embedding, return_distance=False)  # one search for both
         velocity = self._velocities[near[:, : self.n_neighbors_["velocity"]]].mean(axis=1)

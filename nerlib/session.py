@@ -86,8 +86,8 @@ class Session:
             if found[:1] != (n_bins,) or len(found) != 1 + two or 0 in found:
                 wanted = f"({n_bins}, k) with k >= 1" if two else f"({n_bins},)"
                 yield f"rates have {n_bins} bins, so {field} must be {wanted}; got {found}"
-        if not self.bin_width > 0:
-            yield f"bin_width must be positive seconds, got {self.bin_width}"
+        if not 0 < self.bin_width < 5:
+            yield f"bin_width must be positive seconds, less than 5, got {self.bin_width}"
         for field in self._arrays[:-1]:
             bad = ~np.isfinite(getattr(self, field))
             if bad.any():
@@ -103,7 +103,8 @@ class Session:
         if len(np.unique(self.trial)) != self.n_trials:
             yield "the bins of each trial must be contiguous, some trials are scattered"
         if direction is not None and np.diff(direction)[np.diff(self.trial) == 0].any():
-            yield "direction changes within a trial; it must be the trial's target direction"
+            hint = "" if self.n_trials > 1 else "; all bins are one trial, trial= says which a bin belongs to"
+            yield f"direction changes within a trial; it must be the trial's target direction{hint}"
 
     def __repr__(self):
         bins = f"{self.n_trials} trials, {len(self.rates)} bins of {1000 * self.bin_width:g} ms"

@@ -56,7 +56,8 @@ def claims(results: list[dict]) -> list[dict]:
     Returns
     -------
     list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note (which measures are not
-    reproduced), and of the first measure the paper's value and ours with the measure, as text. A simulated
+    reproduced), higher (bool, whether nothing but a higher value than the paper's speaks against
+    "reproduced"), and of the first measure the paper's value and ours with the measure, as text. A simulated
     claim has no values.
 
     Raises
@@ -77,12 +78,13 @@ def claims(results: list[dict]) -> list[dict]:
 
 def _claim(chapter, text, rows):
     words = [verdict(row) for row in rows]
-    told = {"chapter": chapter, "claim": text, "note": "", "paper": "—", "ours": "—"}
+    told = {"chapter": chapter, "claim": text, "note": "", "paper": "—", "ours": "—", "higher": False}
     told["verdict"] = words[0] if len(set(words)) == 1 else "partly"
     first = rows[0]
     told["recordings"] = 0 if words[0] == "not tested" else recorded(first["sessions"])
     if told["verdict"] == "partly":
         off = [(row["verdict"].split()[0], _name(row)) for row in rows if verdict(row) != "reproduced"]
+        told["higher"] = {how for how, _ in off} == {"higher"}
         told["note"] = "; ".join(
             NOTES.get(how, how + " in {}").format(", ".join(name for its, name in off if its == how))
             for how in dict.fromkeys(how for how, _ in off)
@@ -133,9 +135,12 @@ def _chip(word, text):
 
 def tally(results: list[dict]) -> str:
     """How many claims got each verdict, one sentence in MyST."""
-    counts = Counter(claim["verdict"] for claim in claims(results))
+    found = claims(results)
+    counts = Counter(claim["verdict"] for claim in found)
     told = [_chip(word, f"{counts[word]} {word}") for word in MEANING if counts[word]]
-    return f"Of {counts.total()} claims: {' '.join(told)}"
+    higher = sum(claim["higher"] for claim in found)
+    also = f" (of the {counts['partly']} partly, {higher} because our value is higher)" * bool(higher)
+    return f"Of {counts.total()} claims: {' '.join(told)}{also}"
 
 
 def key(results: list[dict], *, markdown: bool = False) -> str:

@@ -55,7 +55,7 @@ BEST = TABLE["NER, new first layer, 3 fits"]
 
 
 def curves(records: Sequence[dict]) -> pd.DataFrame:
-    """Test scores by way, method, bins of history, pool, fits and number of trials, draws averaged.
+    """Test scores by way, method, bins of history, pool, fits and number of trials.
 
     Parameters
     ----------
@@ -64,38 +64,49 @@ def curves(records: Sequence[dict]) -> pd.DataFrame:
     Returns
     -------
     DataFrame with the columns way, method, window, pool, members, trials (`ALL` for all of the day), session,
-    recording, r2; one row a recording
+    recording, draw (of the labelled trials), r2; one row a recording and draw
     """
     table = pd.DataFrame(records).query("split == 'test'")
     table = table.assign(
         trials=table["trials"].astype(float).mask(table["all"], ALL),
         recording=table["session"] + " " + table["area"],
     )
-    about = ["way", "method", "window", "pool", "members", "trials", "session", "recording"]
+    about = ["way", "method", "window", "pool", "members", "trials", "session", "recording", "draw"]
     return table.groupby(about, sort=False)["velocity_r2"].mean().rename("r2").reset_index()
 
 
 def only(table: pd.DataFrame, way, method="NER", window=10, pool="area", members=1) -> pd.DataFrame:
-    """One curve of `curves`: recordings (rows) by trials (columns)."""
+    """One curve of `curves`: recordings and their draws (rows) by trials (columns)."""
     chosen = (table["way"] == way) & (table["method"] == method) & (table["window"] == window)
     chosen &= (table["pool"] == pool) & (table["members"] == members)
-    return table[chosen].pivot(index="recording", columns="trials", values="r2")
+    return table[chosen].pivot(index=["recording", "draw"], columns="trials", values="r2")
 
 
-def _sessions(recordings):
-    return [name.split()[0] for name in recordings]
+def by_recording(curve: pd.DataFrame) -> pd.DataFrame:
+    """The mean over the draws of each recording."""
+    return curve.groupby(level="recording").mean()
 
 
 def common(table: pd.DataFrame, lines: dict[str, dict]) -> dict[str, pd.DataFrame]:
-    """The curves of some lines, over the recordings that all have; lines and points of few are left out."""
+    """The curves of some lines, over the recordings and draws that all have; lines and points of few go.
+
+    A point counts if `intervals.MIN_SESSIONS` recordings have it, a recording if every line has all its
+    points, and a draw of a point if every line with this point has the draw.
+    """
     found = {}
     for name, line in lines.items():
         curve = only(table, **line)
-        curve = curve.loc[:, curve.notna().sum() >= intervals.MIN_SESSIONS].dropna()
+        curve = curve.loc[:, by_recording(curve).notna().sum() >= intervals.MIN_SESSIONS]
         if curve.size:
             found[name] = curve
-    same = set.intersection(*(set(curve.index) for curve in found.values()))
-    return {name: curve.loc[sorted(same)] for name, curve in found.items()}
+    same = set.intersection(*(set(by_recording(curve).dropna().index) for curve in found.values()))
+    found = {name: curve.loc[curve.index.isin(same, level="recording")] for name, curve in found.items()}
+    for k in {k for curve in found.values() for k in curve}:
+        drawn = [curve.index[curve[k].notna()] for curve in found.values() if k in curve]
+        shared = set.intersection(*map(set, drawn))
+        for curve in (curve for curve in found.values() if k in curve):
+            curve[k] = curve[k].where(curve.index.isin(shared))
+    return found
 
 
 def summary(curve: pd.DataFrame) -> pd.DataFrame:
@@ -105,32 +116,42 @@ def summary(curve: pd.DataFrame) -> pd.DataFrame:
 
 def at(curve: pd.DataFrame, trials: float) -> intervals.Estimate:
     """The mean over recordings with so many labelled trials."""
-    own = curve[trials].dropna()
-    return intervals.estimate(own, _sessions(own.index))
+    return _estimate(by_recording(curve)[trials])
+
+
+def _estimate(values):
+    own = values.dropna()
+    return intervals.estimate(own, [name.split()[0] for name in own.index])
 
 
 def lead(curve: pd.DataFrame, other: pd.DataFrame) -> dict:
-    """Number of trials -> `Estimate` of the difference of two curves, where both have recordings enough."""
-    differences = (curve - other).dropna(axis="columns", how="all")
-    return {
-        k: intervals.estimate(own, _sessions(own.index))
-        for k in differences
-        if len(own := differences[k].dropna()) >= intervals.MIN_SESSIONS
-    }
+    """Number of trials -> `Estimate` of the difference of two curves, where both have recordings enough.
+
+    Differences are taken draw by draw, on the same labelled trials, and averaged over the draws of a
+    recording.
+    """
+    differences = by_recording(curve - other).dropna(axis="columns", how="all")
+    enough = differences.notna().sum() >= intervals.MIN_SESSIONS
+    return {k: _estimate(differences[k]) for k in differences.loc[:, enough]}
 
 
 def share(curve: pd.DataFrame, k: float) -> float:
     """Mean R² with k trials, as a share of that with all trials, over recordings that have both."""
-    both = curve[[k, ALL]].dropna()
+    both = by_recording(curve)[[k, ALL]].dropna()
     return float(both[k].mean() / both[ALL].mean())
+
+
+def beyond(curve: pd.DataFrame, k: float, goal: float) -> intervals.Estimate:
+    """R² with k trials less a share of that with all trials."""
+    both = by_recording(curve)
+    return _estimate(both[k] - goal * both[ALL])
 
 
 def goals(curve: pd.DataFrame) -> pd.DataFrame:
     """`GOALS` against a curve: the share that is reached, and whether its interval clears the goal."""
     rows = []
     for k, goal in GOALS.items():
-        both = curve[[k, ALL]].dropna()
-        over = intervals.estimate(both[k] - goal * both[ALL], _sessions(both.index))
+        over = beyond(curve, k, goal)
         mean = "reached" if over.mean >= 0 else "missed"
         verdict = mean if intervals.verdict(over) in ("ahead", "behind") else f"{mean} on average, not surely"
         rows.append({"trials": k, "goal": goal, "share": share(curve, k), "R² beyond the goal": str(over)})
@@ -139,21 +160,19 @@ def goals(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
-    """Leads over ridge with ten bins, in words: one row a curve; columns as in `GOALS`, and all."""
-    ridge = only(table, "ridge", "ridge")[[*GOALS, ALL]]
-    told = {
-        title: {
-            words(k): f"{found} {intervals.verdict(found)}"
-            for k, found in lead(only(table, **line), ridge).items()
-        }
-        for title, line in lines.items()
-    }
-    return pd.DataFrame({title: row for title, row in told.items() if row}).T.fillna("—")
+    """Leads over ridge with ten bins, in words: one row a curve; recordings, `GOALS`, and all."""
+    ridge, told = only(table, "ridge", "ridge")[[*GOALS, ALL]], {}
+    for title, line in lines.items():
+        found = lead(only(table, **line), ridge)
+        if found:
+            told[title] = {"recordings": max(one.values for one in found.values())}
+            told[title] |= {words(k): f"{one} {intervals.verdict(one)}" for k, one in found.items()}
+    return pd.DataFrame(told).T.fillna("—")
 
 
 def score_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
-    """Mean R² over recordings with its interval, one row a curve; columns as in `GOALS`, and all."""
-    found = {title: summary(only(table, **line)) for title, line in lines.items()}
+    """Mean R² with its interval, one row a curve, all of the same recordings; `GOALS`, and all."""
+    found = {title: summary(curve) for title, curve in common(table, lines).items()}
     told = {
         title: {words(k): str(intervals.Estimate(**curve.loc[k])) for k in (*GOALS, ALL) if k in curve.index}
         for title, curve in found.items()
@@ -178,17 +197,20 @@ def joint_less_alone(table: pd.DataFrame) -> pd.DataFrame:
 def answer(table: pd.DataFrame) -> str:
     """Question and answer in two sentences, as Markdown; the numbers are those of the table."""
     ner, ridge = only(table, **BEST), only(table, "ridge", "ridge")
-    scored = ", ".join(f"{ner[k].mean():.2f} with {k}" for k in GOALS)
-    beside = ", ".join(f"{ridge[k].mean():.2f}" for k in GOALS)
+    scored = ", ".join(f"{at(ner, k).mean:.2f} with {k}" for k in GOALS)
+    beside = ", ".join(f"{at(ridge, k).mean:.2f}" for k in GOALS)
+    plain = only(table, **TABLE["MSE bottleneck, new first layer, 3 fits"])
+    like = ", ".join(f"{at(plain, k).mean:.2f}" for k in GOALS) if plain.size else "—"
     by_verdict: dict[str, list[str]] = {}
     for k, found in lead(ner, ridge).items():
         by_verdict.setdefault(intervals.verdict(found), []).append(words(k))
     told = "; ".join(f"**{verdict}** with {', '.join(ks)}" for verdict, ks in by_verdict.items())
     return (
         "**Answer.** With a new first layer, three fits averaged, NER decodes velocity with R² "
-        f"{scored} labelled trials ({ner[ALL].mean():.2f} with all), where ridge on the same trials "
-        f"reaches {beside} ({ridge[ALL].mean():.2f}). Against ridge it is {told} trials (means over "
-        f"{len(ner)} recordings, intervals over sessions)."
+        f"{scored} labelled trials ({at(ner, ALL).mean:.2f} with all). Ridge on the same trials, without "
+        f"other days, reaches {beside} ({at(ridge, ALL).mean:.2f}); the MSE bottleneck, trained on the other "
+        f"days as NER is, {like}. Against ridge NER is {told} trials (means over {at(ner, ALL).values} "
+        "recordings, intervals over sessions)."
     )
 
 
@@ -249,10 +271,17 @@ def words(k: float) -> str:
     return "all" if k == ALL else f"{k:.0f}"
 
 
-def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> float:
-    """Mean cosine of a recording's average reaches with the mean of the others, over common bins."""
-    _, *averages = common_averages(embeddings, sessions)
+def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> tuple[float, float]:
+    """Mean cosine of a recording's average reaches with the mean of the others, over common bins.
+
+    Returns
+    -------
+    float, float : of the same direction, and of all other directions, which tells what chance would give
+    """
+    directions, *averages = common_averages(embeddings, sessions)
     paths = np.array(averages)
     others = paths.sum(axis=0) - paths
-    norms = np.linalg.norm(paths, axis=-1) * np.linalg.norm(others, axis=-1)
-    return float(((paths * others).sum(axis=-1) / norms).mean())
+    paths, others = (way / np.linalg.norm(way, axis=-1, keepdims=True) for way in (paths, others))
+    cosines = np.einsum("sdtk,setk->de", paths, others) / (paths.shape[0] * paths.shape[2])
+    same = np.eye(len(directions), dtype=bool)
+    return float(cosines[same].mean()), float(cosines[~same].mean())

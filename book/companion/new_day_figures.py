@@ -47,7 +47,7 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
             )
         marked = [1, 2, 4, 8, 16, 32, 64]
         panel.set_xticks([*np.log2(marked), np.log2(180)], [*marked, "all"])
-        n = len(next(iter(found_lines.values())))
+        n = len(new_day.by_recording(next(iter(found_lines.values()))))
         panel.set(title=f"{title} (n = {n})", xlabel="labelled trials of the new day", ylim=(-0.15, 1))
         panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
         panel.legend(frameon=False, loc="lower right")

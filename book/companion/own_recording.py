@@ -46,12 +46,14 @@ def contents(path: Path | None) -> pd.DataFrame:
 
 
 def parse_keep(text: str) -> dict:
-    """ "result:R,I; block:2" as the argument ``keep`` of `nerlib.read_nwb`; "" keeps all trials."""
+    """ "result:R,I; block:2" as the argument ``keep`` of `nerlib.read_nwb`; "" or "{}" keeps all trials."""
     keep = {}
+    text = "" if text.strip() == "{}" else text
     for part in filter(None, map(str.strip, text.split(";"))):
         name, colon, values = part.partition(":")
         if not colon:
-            raise ValueError(f'keep must read "column:value" or "column:a,b; other:c", got {text!r}')
+            read = '"column:value" or "column:a,b; other:c", or be "" for all trials'
+            raise ValueError(f"keep must read {read}; got {text!r}")
         keep[name.strip()] = [_literal(value.strip()) for value in values.split(",")]
     return keep
 

@@ -91,3 +91,16 @@ def _series_in(nwb):
     if not named:
         return "The file has no time series, so no movement; read_nwb_rates reads rates alone"
     return f"Time series in the file: {', '.join(named)}"
+
+
+def as_degrees(angles: np.ndarray, column: str, unit: str) -> np.ndarray:
+    """Angles of a column in degrees; DataError where they cannot be in the unit that is given."""
+    largest = np.nanmax(np.abs(angles), initial=0)
+    turn = 2 * np.pi + 0.01
+    if unit == "radians" and largest > turn:
+        raise DataError(
+            f'{column} reaches {largest:g}, more than a turn in radians; direction_unit="degrees"?'
+        )
+    if unit == "degrees" and largest <= turn and (np.nan_to_num(angles) % 1).any():
+        raise DataError(f'{column} has fractions up to {largest:g} degrees; direction_unit="radians"?')
+    return np.degrees(angles) if unit == "radians" else angles

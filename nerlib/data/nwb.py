@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerlib.data._series import DataError, read_counts, read_velocity
+from nerlib.data._series import DataError, as_degrees, read_counts, read_velocity
 from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
 from nerlib.session import Session
 
@@ -121,7 +121,7 @@ def read_nwb(
             trial=np.repeat(kept, n_bins),
             bin_width=bin_width,
             name=name or nwb.session_id or Path(path).stem,
-            area=area or "",
+            area="" if area is None else str(area),
             monkey=(nwb.subject and nwb.subject.subject_id) or "",
             date=f"{nwb.session_start_time:%Y%m%d}",
             simulated="SIMULATED" in (() if nwb.keywords is None else list(nwb.keywords[:])),
@@ -137,6 +137,7 @@ def read_nwb_rates(
     bin_width: float = 0.03,
     n_bins: int = 40,
     smooth_sd: float = 0.045,
+    smoothing: str = "published",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read the rates alone, from a file that may have no behavior; parameters and errors as in ``read_nwb``.
 
@@ -148,16 +149,13 @@ def read_nwb_rates(
         spikes, observed = read_units(nwb, area)
         first, start, stop, problems = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
         kept = _select_trials(Path(path).name, problems, least=1)
-        rates = window_rates(spikes, first[kept], start[kept], stop[kept], n_bins, bin_width, smooth_sd)
-        return rates, np.repeat(kept, n_bins)
+        windows = (first[kept], start[kept], stop[kept], n_bins, bin_width)
+        return window_rates(spikes, *windows, smooth_sd, smoothing), np.repeat(kept, n_bins)
 
 
 @contextmanager
 def open_nwb(path: str | Path) -> Iterator:
-    """The open file.
-
-    ImportError without pynwb, FileNotFoundError or DataError without a file that is whole and NWB.
-    """
+    """The open file; ImportError without pynwb, FileNotFoundError or DataError without a whole NWB file."""
     try:
         import pynwb
     except ModuleNotFoundError:
@@ -202,10 +200,12 @@ def _numbers(nwb, name):
 
 def trials_where(nwb, keep: dict) -> np.ndarray:
     """Bool (n_trials,): where every column of ``keep`` has the value, or one of the values, given for it."""
+    if not isinstance(keep, dict):
+        raise TypeError(f"keep must be a dict, column -> value, and {{}} keeps all trials; got {keep!r}")
     chosen = np.ones(len(_column(nwb.trials, "trials", "start_time")), bool)
     for name, wanted in keep.items():
         values = _column(nwb.trials, "trials", name, " (keep={} keeps all trials)")[:]
-        match = np.isin(values, np.atleast_1d(wanted))
+        match = np.isin(values, sorted(wanted) if isinstance(wanted, set) else np.atleast_1d(wanted))
         if not match.any():
             raise DataError(f"no trial has {name} = {wanted}; there are {np.unique(values).tolist()}")
         chosen &= match
@@ -242,8 +242,7 @@ def _select_trials(file, problems, least=2):
 def _directions(nwb, column, unit, active_target):
     """Target direction of each trial in whole degrees; NaN where it has none."""
     if unit != "position":
-        values = _numbers(nwb, column)
-        return whole_degrees(np.degrees(values) if unit == "radians" else values)
+        return whole_degrees(as_degrees(_numbers(nwb, column), column, unit))
     values = trial_column(nwb, column)
     places = [np.atleast_2d(np.asarray(place, float)) for place in values]
     if any(place.shape[1] != 2 for place in places):
@@ -268,7 +267,7 @@ def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], Callable
     chosen = list(range(len(nwb.units)))
     if area is not None:
         labels = unit_labels(nwb.units)
-        word = rf"(?<![A-Za-z0-9]){re.escape(area)}(?![A-Za-z0-9])"
+        word = rf"(?<![A-Za-z0-9]){re.escape(str(area))}(?![A-Za-z0-9])"
         chosen = [unit for unit, label in enumerate(labels) if re.search(word, label, re.IGNORECASE)]
         if not chosen:
             there = [f"{label} ({labels.count(label)} units)" for label in sorted(set(labels))]

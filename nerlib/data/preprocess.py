@@ -155,7 +155,13 @@ def window_rates(
     Returns
     -------
     array (n_trials · n_bins, N), spikes/bin
+
+    Raises
+    ------
+    ValueError : ``smooth_sd`` is longer than a window
     """
+    if smooth_sd > n_bins * bin_width:
+        raise ValueError(f"smooth_sd is in seconds; {smooth_sd:g} is longer than a trial, {n_bins} bins")
     reach = len(kernel(smooth_sd / bin_width)) // 2
     before = np.clip(np.floor((first - start + EDGE) / bin_width), 0, reach).astype(int)
     after = np.clip(np.floor((stop - first + EDGE) / bin_width) - n_bins, 0, reach).astype(int)

@@ -162,7 +162,7 @@ class EncoderMethod(Method):
 
         Raises
         ------
-        ValueError : NaN, lengths or label columns that disagree with those of the fit, training that diverged
+        ValueError, TypeError : ``max_iter`` no positive integer, NaN, lengths or label columns that disagree
         """
         check_is_fitted(self)
         rates, labels, trial = joint.check_session(self, X, y, trial, "the new session")

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from nerlib.models import joint
 from nerlib.models._common import Method, check_numbers
 
 
@@ -45,9 +46,15 @@ class Ensemble(Method):
 
         Raises
         ------
-        ValueError, TypeError : ``n_members`` is no positive integer, or what the members refuse
+        ValueError, TypeError : ``n_members`` is no positive integer, several sessions, or what the members
+            refuse
         """
         check_numbers(self, Integral, "n_members")
+        if joint.is_list(X):
+            raise ValueError(
+                f"an ensemble is fitted to one session, got {len(X)}; fit several methods, and average what "
+                "is decoded from them"
+            )
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_members)
         members = [clone(self.estimator).set_params(random_state=int(seed)) for seed in seeds]
         self.members_ = [member.fit(X, y, trial) for member in members]

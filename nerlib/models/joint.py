@@ -5,6 +5,7 @@ Sessions lie one after the other: bins are counted through all of them. Batches 
 """
 
 from numbers import Integral
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from sklearn.utils import check_array, check_X_y
 from torch.nn.functional import normalize
 
-from nerlib.models._common import FLOATS, seeded
+from nerlib.models._common import FLOATS, check_numbers, seeded
 from nerlib.session import trial_bounds
 
 _ANCHOR_BINS = 2048  # bins of the fitted sessions that a model remembers, to align a new session with
@@ -135,6 +136,7 @@ def train_jointly(method, encoders, sessions, objective, generator):
 
 def calibrate(method, rates, labels, trial, max_iter):
     """Fit a first layer to a new session and to the anchors; see `EncoderMethod.add_session`."""
+    check_numbers(SimpleNamespace(max_iter=max_iter), Integral, "max_iter", optional=True)
     new, anchors = len(method.encoders_), method.anchors_
     device = method.encoder_[0].weight.device
     given = method.random_state if isinstance(method.random_state, Integral) else 0

@@ -31,8 +31,8 @@ def table():
 
 def test_draws_are_averaged_and_all_trials_stand_in_one_column(table):
     curve = new_day.only(table, **new_day.BEST)
-    assert list(curve) == [8, 16, 32, new_day.ALL] and curve.shape == (8, 4)
-    assert curve.loc["S3 M1", 8] == pytest.approx(0.703)
+    assert list(curve) == [8, 16, 32, new_day.ALL] and curve.shape == (16, 4)
+    assert new_day.by_recording(curve).loc["S3 M1", 8] == pytest.approx(0.703)
     assert new_day.summary(curve).loc[8, "mean"] == pytest.approx(0.7035)
 
 
@@ -48,6 +48,18 @@ def test_leads_and_goals(table):
     assert new_day.goals(worse).set_index("trials").loc[8, "verdict"] == "missed"
     assert "ahead" in new_day.lead_table(table, new_day.TABLE).loc["NER, new first layer, 3 fits", "8"]
     assert "ahead** with 8, 16, 32, all" in new_day.answer(table)
+
+
+def test_leads_are_of_the_same_labelled_trials(table):
+    """A method with the first draw alone, which is the harder one: it is compared on that draw."""
+    alone = table[(table["way"] == "frozen") & (table["draw"] == 0)].assign(way="alone", members=1)
+    both = pd.concat([table[table["way"] == "ridge"], alone])
+    lines = {"NER": {"way": "alone"}, "ridge": {"way": "ridge", "method": "ridge"}}
+    ner, ridge = (new_day.only(both, **line) for line in lines.values())
+    assert new_day.lead(ner, ridge)[8].mean == pytest.approx((0.7035 - 0.005) / 2)
+    found = {name: new_day.at(curve, 8) for name, curve in new_day.common(both, lines).items()}
+    assert found["NER"].mean == pytest.approx(2 * found["ridge"].mean) and found["ridge"].values == 8
+    assert new_day.at(ridge, 8).mean > found["ridge"].mean
 
 
 def test_joint_training_less_the_day_alone(table):
@@ -74,7 +86,9 @@ def test_lines_of_a_panel_show_the_same_recordings(table):
     lines = {"NER": new_day.BEST, "ridge": {"way": "ridge", "method": "ridge"}, "absent": {"way": "joint"}}
     found = new_day.common(fewer, lines)
     assert list(found) == ["NER", "ridge"]
-    assert all(list(curve.index) == [f"S{i} M1" for i in range(1, 8)] for curve in found.values())
+    for curve in found.values():
+        assert list(new_day.by_recording(curve).index) == [f"S{i} M1" for i in range(1, 8)]
+        assert curve.notna().all(axis=None) and len(curve) == 14
 
 
 def test_agreement_is_one_for_copies_and_less_for_a_rotation():
@@ -82,9 +96,10 @@ def test_agreement_is_one_for_copies_and_less_for_a_rotation():
     z = NER(max_iter=20, batch_size=32, random_state=0, device="cpu").fit_transform(
         day.rates, day.labels, day.trial
     )
-    assert new_day.agreement([z, z, z], [day] * 3) == pytest.approx(1)
+    same, other = new_day.agreement([z, z, z], [day] * 3)
+    assert same == pytest.approx(1) and other < 0.5
     turned = z @ np.diag([-1, -1, 1])
-    assert new_day.agreement([z, turned], [day] * 2) < 0.9
+    assert new_day.agreement([z, turned], [day] * 2)[0] < 0.9
 
 
 def test_parity_compares_means_over_runs_of_each_setting():
