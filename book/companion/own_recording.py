@@ -52,8 +52,8 @@ def parse_keep(text: str) -> dict:
     for part in filter(None, map(str.strip, text.split(";"))):
         name, colon, values = part.partition(":")
         if not colon:
-            read = '"column:value" or "column:a,b; other:c", or be "" for all trials'
-            raise ValueError(f"keep must read {read}; got {text!r}")
+            read = f'"column:value" or "column:a,b; other:c", got {text!r}'
+            raise ValueError(f'keep must read {read}; "" keeps all trials')
         keep[name.strip()] = [_literal(value.strip()) for value in values.split(",")]
     return keep
 
