@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, GroupKFold
@@ -146,3 +147,11 @@ def test_rounding_turns_no_decoded_direction(session):
         for a, b in ((z, unseen), (z.astype(np.float32), unseen.astype(np.float32)))
     ]
     assert np.array_equal(*decoded)
+
+
+@BOTH
+def test_a_decoder_that_is_not_fitted_and_what_is_no_session_are_named(session, decoder):
+    with pytest.raises(NotFittedError, match=f"this {decoder.__name__} is not fitted; call fit first"):
+        decoder().predict(embedded(session))
+    with pytest.raises(TypeError, match="session must be a nerlib.Session, got ndarray"):
+        decoder().fit(embedded(session), session.labels)

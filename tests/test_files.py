@@ -1,5 +1,7 @@
 """Files appear whole or not at all."""
 
+import os
+
 import pytest
 
 from nerlib._files import write_whole
@@ -23,3 +25,23 @@ def test_after_an_error_the_old_file_stays(tmp_path):
         raise KeyboardInterrupt
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_others_may_read_a_file_as_the_umask_says(tmp_path):
+    path = tmp_path / "scores.json"
+    before = os.umask(0o022)
+    try:
+        with write_whole(path) as partial:
+            partial.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    missing = tmp_path / "absent"
+    with (
+        pytest.raises(FileNotFoundError, match="there is no folder .*absent"),
+        write_whole(missing / "a.json"),
+    ):
+        pass

@@ -108,6 +108,8 @@ def test_simulated_is_shown(session):
         ("trial", np.zeros(640), "trial must hold integers"),
         ("trial", np.arange(640) % 40, "some trials are scattered"),
         ("bin_width", 0.0, "bin_width must be positive"),
+        ("bin_width", 30, "bin_width must be positive seconds, less than 5, got 30"),
+        ("trial", None, "direction changes within a trial; .* trial= says which a bin belongs to"),
     ],
 )
 def test_bad_arrays_are_refused(session, field, value, message):

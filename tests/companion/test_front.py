@@ -82,6 +82,18 @@ def test_the_tally_and_the_key_have_the_verdicts_that_occur():
     assert "partly" not in front.key(results, markdown=True)
 
 
+def test_the_tally_says_how_many_are_partly_reproduced_for_a_higher_value_alone():
+    both = [
+        row("higher", text="a"),
+        row(text="b"),
+        row("level", text="b"),
+        row("higher", text="c"),
+        row(text="c"),
+    ]
+    said = re.sub("<.*?>", "", front.tally(chapters(*both)))
+    assert said == "Of 3 claims: 3 partly (of the 3 partly, 2 because our value is higher)"
+
+
 def test_more_than_ten_claims_are_refused():
     rows = [row(text=f"claim {i}") for i in range(11)]
     assert len(front.claims(chapters(*rows[:10]))) == 10

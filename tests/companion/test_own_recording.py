@@ -106,6 +106,7 @@ def test_a_path_that_is_not_there_is_told_in_full(tmp_path, monkeypatch):
     ("text", "keep"),
     [
         ("", {}),
+        ("{}", {}),
         ("result:R", {"result": ["R"]}),
         (" outcome : hit, late; block:2 ", {"outcome": ["hit", "late"], "block": [2]}),
         ("good:True; score:0.5; name:None", {"good": [True], "score": [0.5], "name": ["None"]}),

@@ -159,6 +159,11 @@ def test_without_pynwb_one_line_says_what_to_install(tmp_path, monkeypatch):
             {"velocity": "behavior/Velocity"},
             r"got BehavioralTimeSeries. Time series in the file: behavior/Velocity/cursor_vel \(cm/s\)",
         ),
+        ({"smooth_sd": 45}, "smooth_sd is in seconds; 45 is longer than a trial, 40 bins"),
+        (
+            {"direction_unit": "degrees"},
+            'target_dir has fractions up to 5.* degrees; direction_unit="radians"?',
+        ),
         ({"align": "result"}, "column 'result' of the trials table must hold one number a trial, got .*'R'"),
         ({"direction": "result"}, "column 'result' of the trials table must hold one number a trial"),
         ({"velocity_unit": "furlong/s"}, "is in 'furlong/s'; pass velocity_unit as m/s, cm/s or mm/s"),
@@ -175,6 +180,29 @@ def test_without_pynwb_one_line_says_what_to_install(tmp_path, monkeypatch):
 def test_read_nwb_says_what_is_wrong(write_nwb, content, options, message):
     with pytest.raises(ValueError, match=message):
         read_nwb(write_nwb(**content), **options)
+
+
+def test_degrees_are_not_read_as_radians(write_nwb, content):
+    content["trials"]["target_dir"] = np.degrees(content["trials"]["target_dir"])
+    with pytest.raises(
+        DataError, match='target_dir reaches .*, more than a turn in radians; direction_unit="degrees"'
+    ):
+        read_nwb(write_nwb(**content))
+
+
+@LATE
+def test_trials_to_keep_are_a_dict_of_values_or_sets(write_nwb, content):
+    path = write_nwb(**content)
+    one, same = (read_nwb(path, "M1", keep=keep) for keep in ({"result": {"R", "W"}}, {"result": "R"}))
+    assert one.digest == same.digest
+    for keep in (None, "result:R"):
+        with pytest.raises(TypeError, match="keep must be a dict, column -> value"):
+            read_nwb(path, "M1", keep=keep)
+
+
+def test_an_area_may_be_a_number(write_nwb, content):
+    with pytest.raises(DataError, match="no unit in area 2; the units' electrode groups are"):
+        read_nwb(write_nwb(**content), 2)
 
 
 def test_trials_without_event_target_or_velocity_are_left_out_with_a_warning(write_nwb, content):
@@ -325,6 +353,9 @@ def test_rates_alone_are_those_of_read_nwb(write_nwb, maze):
         session = read_nwb(path, **MAZE_SCHEMA)
     np.testing.assert_array_equal(rates, session.rates)
     np.testing.assert_array_equal(trial, session.trial)
+    with pytest.warns(UserWarning, match="hand.nwb: left out trials: 1 too short"):
+        causal = read_nwb_rates(path, **WINDOW, smoothing="causal")[0]
+    assert causal.shape == rates.shape and not np.allclose(causal, rates)
     maze["trials"]["move_onset_time"] = maze["trials"]["stop_time"]
     with pytest.raises(DataError, match="0 of 5 trials usable, need 1; left out: 5 too short for 100 bins"):
         read_nwb_rates(write_nwb(**maze), **WINDOW)

@@ -85,3 +85,9 @@ def test_a_session_gives_its_periods_to_the_members(session):
     run = fit_run(session, Ensemble(NER(**QUICK), n_members=1), 0)
     assert "periods=(None, None, 360.0)" in run.about["settings"].replace("\n", "")
     assert run.about["method"] == "Ensemble"
+
+
+def test_several_sessions_are_refused_before_any_fit(points):
+    X, y = points
+    with pytest.raises(ValueError, match="fitted to one session, got 2; fit several methods"):
+        Ensemble(None).fit([X, X], [y, y])

@@ -154,3 +154,12 @@ def test_errors_say_which_session_and_what_to_do(days):
         model.transform(X[0], trial[0], session=1)
     with pytest.raises(ValueError, match="fitted with 3 label columns; the new session has 2"):
         model.add_session(X[0], y[0][:, :2], trial[0])
+
+
+@pytest.mark.parametrize("steps, error", [(-5, ValueError), (0, ValueError), (10.0, TypeError)])
+def test_steps_of_a_new_session_are_checked(days, steps, error):
+    model = NER(**QUICK | {"max_iter": 5}).fit(*arrays(*days[:2]))
+    new = [values[0] for values in arrays(days[2])]
+    with pytest.raises(error, match="max_iter must be"):
+        model.add_session(*new, max_iter=steps)
+    assert len(model.encoders_) == 2
