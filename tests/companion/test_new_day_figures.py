@@ -12,7 +12,7 @@ SCORES = {8: 0.4, 32: 0.6, new_day.ALL: 0.8}
 
 @pytest.mark.usefixtures("closed")
 def test_a_line_has_the_means_of_its_curve():
-    about = {"way": "frozen", "method": "NER", "window": 10, "pool": "area", "members": 1}
+    about = {"way": "frozen", "method": "NER", "window": 10, "pool": "area", "members": 1, "draw": 0}
     table = pd.DataFrame(
         [
             about | {"session": f"S{i}", "recording": f"S{i} M1", "trials": trials, "r2": r2 + i / 100}
