@@ -12,7 +12,7 @@ position R², direction accuracy and single-trial R² on validation trials, over
 choose nothing: `choose` sees sessions that are reduced to their training trials, of which the last fifth is
 the validation set; `test` fits what the kept scores choose.
 An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
-whose scores that file has are not fitted again; delete it to search anew. Finished runs are cached: a second
+whose scores that file has are not fitted again; delete it to search again. Finished runs are cached: a second
 call continues where the first one stopped. With --only, test scores of other methods stay as they are. The
 *flat bottleneck* is the MSE bottleneck off the sphere.
 """
@@ -192,9 +192,9 @@ def choose(only=tuple(START)):
     ]
     for form in SMOOTHING:
         for name in (name for name in METHODS[form] if name in only):
-            for candidates in (singles(name, form), None):
-                candidates = candidates or together(name, form, records)
-                records += on_validation(name, form, untried(name, form, candidates, records))
+            records += on_validation(name, form, untried(name, form, singles(name, form), records))
+            more = together(name, form, records)
+            records += on_validation(name, form, untried(name, form, more, records))
             print(form, name, describe(chosen(name, form, records)), flush=True)
             write(records)
     for name in (name for name in ("NER", *BOTTLENECKS) if name in only):
