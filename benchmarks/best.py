@@ -10,11 +10,12 @@ does so for NER, the bottlenecks and ridge along the axes that they have; on cau
 as many for the bottlenecks as for NER, and for more methods. A candidate's score is the mean of velocity R²,
 position R², direction accuracy and single-trial R² on validation trials, over all recordings. Test trials
 choose nothing: `choose` sees sessions that are reduced to their training trials, of which the last fifth is
-the validation set; `test` fits what the kept scores choose.
+the validation set; `test` fits what the kept scores choose, and the bottlenecks once more with NER's weights
+of the label columns, so that direction counts as much for them as for NER.
 An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
-whose scores that file has are not fitted again; delete it to search again. Finished runs are cached: a second
-call continues where the first one stopped. With --only, test scores of other methods stay as they are. The
-*flat bottleneck* is the MSE bottleneck off the sphere.
+whose scores that file has are not fitted again; delete it to search again. `test`, too, fits what the file
+lacks; `choose` removes the test scores of the methods that it searches. The *flat bottleneck* is the MSE
+bottleneck off the sphere.
 """
 
 import argparse
@@ -208,15 +209,20 @@ def choose(only=tuple(START)):
 
 def test(only=tuple(START)):
     """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
-    kept = kept_records(PATH)
-    records = [r for r in kept if r["split"] == "validation"]
-    found = [r for r in kept if r["split"] == "test" and r["method"].split(",")[0] not in only]
+    records = kept_records(PATH)
+    validated = [r for r in records if r["split"] == "validation"]
+    done = {r["method"] for r in records if r["split"] == "test"}
     for form, smoothing in SMOOTHING.items():
         for name in (name for name in METHODS[form] if name in only):
-            best = chosen(name, form, records)
-            method = build(name, best, n_members(name, records))
-            found += run(opened(smoothing, best["smooth_sd"]), {f"{name}, {form}": method})
-            write(records + found)
+            best = chosen(name, form, validated)
+            settings = {f"{name}, {form}": best}
+            if name in BOTTLENECKS:
+                weights = chosen("NER", form, validated)["weights"]
+                settings[f"{name}, NER's weights, {form}"] = best | {"weights": weights}
+            for title in (title for title in settings if title not in done):
+                method = build(name, settings[title], n_members(name, validated))
+                records += run(opened(smoothing, best["smooth_sd"]), {title: method})
+                write(records)
 
 
 def write(records):
