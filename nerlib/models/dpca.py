@@ -5,7 +5,6 @@ from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
-from scipy.linalg import svd
 from sklearn.utils import check_random_state
 
 from nerlib.models._common import Method, check_numbers
@@ -163,20 +162,15 @@ def _fit_averages(averages, strengths, n_components):
     ridge = np.sqrt(scale**2 + strengths[:, None, None] ** 2 * (scale**2).sum())  # (L, rank, 1)
     fitted = {}
     for name, part in marginalise(averages).items():
-        target = scale / ridge * (left.T @ part.reshape(rates.shape))
-        encoders = _right_singular_vectors(target)[:, :n_components].swapaxes(1, 2)
+        target, weights = left.T @ part.reshape(rates.shape), scale / ridge
+        # By the eigenvectors of the smaller square; with history, many times faster than singular vectors.
+        square = weights * (target @ target.T) * weights.swapaxes(1, 2)
+        leading = np.linalg.eigh(square)[1][:, :, : -n_components - 1 : -1]
+        encoders = np.linalg.qr(target.T @ (weights * leading))[0]
         largest = np.abs(encoders).argmax(axis=1)[:, None]
         encoders = encoders * np.sign(np.take_along_axis(encoders, largest, axis=1))  # one sign for all runs
-        fitted[name] = right.T @ (target @ encoders / ridge), encoders
+        fitted[name] = right.T @ (weights / ridge * (target @ encoders)), encoders
     return fitted
-
-
-def _right_singular_vectors(matrices):
-    """Of matrices (L, r, N). LAPACK's fast method fails on some of low rank; the slow one then does it."""
-    try:
-        return np.linalg.svd(matrices, full_matrices=False)[2]
-    except np.linalg.LinAlgError:
-        return np.stack([svd(one, full_matrices=False, lapack_driver="gesvd")[2] for one in matrices])
 
 
 def held_out_error(averages, held_out, strengths, n_components):

@@ -8,7 +8,7 @@ from scipy.linalg import subspace_angles
 from sklearn.base import clone
 
 from nerlib.decoders import LinearDecoder
-from nerlib.models.dpca import _STRENGTHS, DPCA, held_out_error, marginalise
+from nerlib.models.dpca import _STRENGTHS, DPCA, _fit_averages, held_out_error, marginalise
 
 N_DIRECTIONS, N_BINS, N_NEURONS, NAMES = 8, 20, 30, ("stimulus", "time", "mixed")
 SIZES = np.array([3.0, 2.0, 1.3])  # of the components of a marginalisation, apart enough to be told apart
@@ -298,15 +298,19 @@ def test_recorded_session_is_told_apart_by_direction(chewie):
     assert chance["direction_accuracy"] <= 0.3 and chance["position_r2"] < 0.2
 
 
-def test_where_the_fast_method_of_lapack_fails_the_slow_one_finds_the_same(data, monkeypatch):
-    fast, svd = DPCA().fit(*data), np.linalg.svd
-
-    def failing(matrices, **options):
-        if matrices.ndim == 3:
-            raise np.linalg.LinAlgError("SVD did not converge")
-        return svd(matrices, **options)
-
-    monkeypatch.setattr(np.linalg, "svd", failing)
-    slow = DPCA().fit(*data)
-    assert slow.regularizer_ == fast.regularizer_
-    assert np.allclose(slow.transform(data[0]), fast.transform(data[0]), atol=1e-8)
+def test_more_inputs_than_averages_and_a_marginalisation_of_low_rank():
+    """Encoders and decoders against singular vectors, with 90 inputs, 24 averages, one of them twice."""
+    rng = np.random.default_rng(0)
+    averages = rng.normal(size=(4, 6, 90))
+    averages[3] = averages[2]  # the stimulus parts have rank 2
+    averages -= averages.mean(axis=(0, 1))
+    X, strength = averages.reshape(-1, 90), 0.1
+    for name, (decoders, encoders) in _fit_averages(averages, np.array([strength]), 3).items():
+        full = np.linalg.solve(X.T @ X + strength**2 * (X**2).sum() * np.eye(90), X.T)
+        restored = full @ marginalise(averages)[name].reshape(X.shape)  # (90, 90), the ridge regression
+        ridge = np.vstack([X, strength * np.linalg.norm(X) * np.eye(90)]) @ restored
+        rank = 2 if name == "stimulus" else 3
+        expected = np.linalg.svd(ridge)[2][:rank].T
+        assert np.allclose(np.abs((expected * encoders[0][:, :rank]).sum(axis=0)), 1)
+        assert np.allclose(encoders[0].T @ encoders[0], np.eye(3))
+        assert np.allclose(decoders[0], restored @ encoders[0])
