@@ -80,17 +80,20 @@ def replay(loop: ClosedLoop, session: Session) -> tuple[np.ndarray, np.ndarray]:
 
 @small_text
 def hand_paths(velocity: np.ndarray, session: Session) -> Figure:
-    """Decoded and true hand path of the first eight trials, one panel a trial."""
+    """Decoded and true hand path of the first eight trials, one panel a trial; the bar is 50 mm long."""
     decoded, true = (metrics.position(v, session) for v in (velocity, session.velocity))
-    n_columns = min(8, session.n_trials)
+    rows = 1 + (session.n_trials > 4)
     drawn, axes = plt.subplots(
-        1, n_columns, figsize=(WIDTH, 1.5), sharex=True, sharey=True, layout="constrained"
+        rows, 4, figsize=(WIDTH, 1.6 * rows), sharex=True, sharey=True, layout="constrained"
     )
-    for k, panel in enumerate(np.atleast_1d(axes)):
+    for k, panel in enumerate(axes.flat[: session.n_trials]):
         bins = slice(session.trial_starts[k], session.trial_starts[k] + session.trial_lengths[k])
         panel.plot(*true[bins].T, color=TRUE, linewidth=2, label="true")
         panel.plot(*decoded[bins].T, color=DECODED, linewidth=1.4, label="decoded")
         panel.set(aspect="equal", xticks=[], yticks=[], title=f"{session.direction[bins][0]:.0f}°")
+    left, bottom = axes.flat[0].get_xlim()[0], axes.flat[0].get_ylim()[0]
+    axes.flat[0].plot([left, left + 50], [bottom, bottom], color="0.3", linewidth=2)
+    axes.flat[0].annotate("50 mm", (left, bottom), (0, 3), textcoords="offset points", fontsize=8)
     drawn.legend(
         *panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False
     )

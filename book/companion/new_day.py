@@ -20,9 +20,8 @@ PANELS = {  # title -> name of a line -> arguments of `only`
         "MSE bottleneck": _FROZEN | {"method": "MSE bottleneck"},
         **_RIDGE,
     },
-    "One fit": {
+    "NER, one fit": {
         "NER": {"way": "frozen"},
-        "MSE bottleneck": {"way": "frozen", "method": "MSE bottleneck"},
         "NER, all recordings": {"way": "frozen", "pool": "all"},
         "NER, joint training": {"way": "joint"},
         "NER, the day alone": {"way": "alone"},
