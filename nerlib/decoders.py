@@ -1,6 +1,6 @@
 """Decoders of velocity, position and direction from an embedding (Methods page, *Decoding*)."""
 
-from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba
@@ -27,35 +27,17 @@ class Decoded(NamedTuple):
     direction: np.ndarray | None
 
 
-class _Decoder(ABC):
-    """Fit, predict and score; a kind of decoder says how velocity and direction are fitted and predicted."""
+class _Decoder:
+    """What both decoders share; each says how velocity and direction are fitted and predicted."""
 
-    @abstractmethod
-    def _fit(self, embedding, session):
-        """Fit on a checked embedding."""
-
-    @abstractmethod
-    def _predict(self, embedding):
-        """`predict` of a fitted decoder."""
-
-    def predict(self, embedding: np.ndarray) -> Decoded:
-        """Decode movements from an embedding (T, d); NotFittedError before `fit`."""
-        if not hasattr(self, "peak_bin_"):
-            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
-        return self._predict(embedding)
+    _fit: Callable  # from an embedding and its session, both checked
+    _predict: Callable  # from an embedding to Decoded
 
     def fit(self, embedding: np.ndarray, session: Session):
-        """Fit on training bins; returns self.
+        """Fit on training bins, an embedding (T, d) and the movements of its session; returns self.
 
-        Parameters
-        ----------
-        embedding : array (T, d)
-        session : Session with T bins, whose velocity and direction are the targets. With one direction only,
-            direction accuracy is trivially 1; without directions, none is decoded
-
-        Raises
-        ------
-        ValueError : lengths that disagree, or NaN
+        With one direction only, direction accuracy is trivially 1; without directions, none is decoded.
+        Raises ValueError where lengths disagree, or for NaN.
         """
         embedding = check_embedding(embedding, session)
         self._fit(embedding, session)
@@ -63,6 +45,12 @@ class _Decoder(ABC):
         if session.direction is not None:
             self.peak_bin_ = metrics.peak_bin(self._predict(embedding).direction, session)
         return self
+
+    def predict(self, embedding: np.ndarray) -> Decoded:
+        """Decode movements from an embedding (T, d); NotFittedError before `fit`."""
+        if not hasattr(self, "peak_bin_"):
+            raise NotFittedError(f"this {type(self).__name__} is not fitted; call fit first")
+        return self._predict(embedding)
 
     def score(self, embedding: np.ndarray | Decoded, session: Session, *, held_out: bool) -> dict:
         """Score the decoded movements of a session in both protocols; see `metrics.score`.
@@ -78,12 +66,10 @@ class _Decoder(ABC):
 class LinearDecoder(_Decoder):
     """Linear regression to velocity, multinomial logistic regression to direction.
 
-    Parameters
-    ----------
-    standardize : bool, whether logistic regression sees each dimension of the embedding with mean 0 and
-        variance 1 on the training bins, so that its penalty (scikit-learn's, C = 1) means the same for every
-        method, and is fitted until rounding no longer matters. False, as the paper did: the penalty shrinks
-        more the smaller the embedding's scale is. Velocity does not depend on it
+    With ``standardize``, logistic regression sees each dimension with mean 0 and variance 1 on the training
+    bins, so that its penalty (scikit-learn's, C = 1) means the same for every method, and is fitted until
+    rounding no longer matters. False, as in the paper: the penalty shrinks more the smaller the embedding's
+    scale is. Velocity does not depend on it.
     """
 
     def __init__(self, *, standardize: bool = True):
@@ -139,13 +125,15 @@ class KNNDecoder(_Decoder):
 def _choose_k(embedding, session):
     """The k with the best mean R² of velocity, and that with the best mean accuracy of direction, over folds.
 
-    A grid search over k, many times faster: one sort of distances serves all k and both targets.
+    A grid search, many times faster: one sort of distances serves all k and both targets.
     """
     if session.n_trials < 2:
         raise ValueError(f"{session.name} has 1 trial; choosing k over whole trials needs at least two")
     folds = list(GroupKFold(min(5, session.n_trials)).split(embedding, groups=session.trial))
     ks = 2 ** np.arange(1, 11)
     ks = ks[ks <= min(len(train) for train, _ in folds)]
+    if not len(ks):
+        raise ValueError(f"{session.name} has a fold with 1 training bin; choosing k needs at least two")
     directions = np.zeros(len(embedding)) if session.direction is None else session.direction
     codes = np.unique(directions, return_inverse=True)[1]
     embedding, velocity = embedding.astype(np.float64), session.velocity.astype(np.float64)

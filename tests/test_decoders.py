@@ -94,6 +94,14 @@ def test_a_column_that_does_not_move_does_not_choose_k(session):
     assert chosen == KNNDecoder().fit(embedded(session, 0.3), alone).n_neighbors_["velocity"] > 2
 
 
+def test_k_needs_two_training_bins():
+    session = make_session(n_trials=2, n_bins=1)
+    with pytest.raises(ValueError, match="Toy has a fold with 1 training bin; choosing k needs at least two"):
+        KNNDecoder().fit(embedded(session), session)
+    session = make_session(n_trials=3, n_bins=1)
+    assert KNNDecoder().fit(embedded(session), session).n_neighbors_ == {"velocity": 2, "direction": 2}
+
+
 @BOTH
 def test_bad_input_is_refused(session, decoder):
     with pytest.raises(ValueError, match=r"Toy has 640 bins, so the embedding must be \(640, d\)"):
