@@ -20,7 +20,8 @@ class Session:
     """Binned rates and movements of one brain area in one recording, trial after trial.
 
     Arrays are copied and read-only, so that what was checked stays true. Source: section 3.1 and appendix of
-    the NER paper; Methods page of the book, *Preprocessing*.
+    the NER paper; Methods page of the book, *Preprocessing*. Raises ValueError where shapes disagree, a value
+    is not finite, the bins of a trial are not contiguous, or a direction changes within a trial.
 
     Parameters
     ----------
@@ -30,16 +31,8 @@ class Session:
         None for tasks without targets
     trial : int array (T,) or None, trial of each bin; the bins of a trial are contiguous. None: one trial
     bin_width : float, seconds
-    name : str, of the session, e.g. "Chewie_20161007"
-    area : str, e.g. "M1"
-    monkey : str, e.g. "Chewie"
-    date : str, e.g. "20161007"
+    name, area, monkey, date : str, e.g. "Chewie_20161007", "M1", "Chewie", "20161007"
     simulated : bool, True for simulated data
-
-    Raises
-    ------
-    ValueError : shapes disagree, a value is not finite, the bins of a trial are not contiguous,
-        or a direction changes within a trial; the message says where
     """
 
     rates: np.ndarray
@@ -149,7 +142,8 @@ class Session:
             digest.update(f"{values.dtype}{values.shape}".encode())
             digest.update(np.ascontiguousarray(values).data)
         about = (self.bin_width, self.name, self.area, self.monkey, self.date, self.simulated)
-        digest.update(repr(about).encode())
+        plain = tuple(np.asarray(value).item() for value in about)  # np.float64(0.03) as 0.03
+        digest.update(repr(plain).encode())
         return digest.hexdigest()
 
     def select(self, trials: np.ndarray | list | slice) -> "Session":
@@ -163,10 +157,7 @@ class Session:
         """Split by trial, in time order, into a training and a test session (Methods page, *Preprocessing*).
 
         ``train``, strictly between 0 and 1, is the share of training trials, rounded down to whole trials.
-
-        Raises
-        ------
-        ValueError : when either part would be empty, as with fewer than two trials
+        Raises ValueError when either part would be empty, as with fewer than two trials.
         """
         if not 0 < train < 1:
             raise ValueError(f"train must lie strictly between 0 and 1, got {train}")
@@ -190,20 +181,14 @@ class Session:
         return replace(self, rates=self.rates[own], trial=self.trial[own], **moved)
 
     def average_by_direction(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Trial averages of each direction, bin by bin (Figure 2 of the paper).
+        """Trial averages of ``values`` (T, d) for each direction, bin by bin (Figure 2 of the paper).
 
-        Parameters
-        ----------
-        values : array (T, d), e.g. an embedding or velocity
+        Raises ValueError for a session without directions.
 
         Returns
         -------
         directions : array (K,), degrees, ascending
         averages : array (K, bins, d); bins of the shortest trial, so that every trial counts in each bin
-
-        Raises
-        ------
-        ValueError : a session without directions
         """
         if self.direction is None:
             raise ValueError(f"{self.name} has no directions to average over; give Session direction=")

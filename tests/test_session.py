@@ -85,6 +85,9 @@ def test_digest_tells_content_apart(session):
         session.select(slice(0, 39)),
     ]
     assert len({s.digest for s in [session, *others]}) == 5
+    width = np.float64(session.bin_width)
+    same = replace(session, bin_width=width, name=np.str_(session.name), simulated=np.False_)
+    assert same.digest == session.digest
 
 
 def test_simulated_is_shown(session):
