@@ -18,9 +18,7 @@ _FEW = 12  # values of a trial column that are counted one by one
 def describe_nwb(path: str | Path) -> "pd.DataFrame":
     """A small table of what an NWB file holds: the names that `read_nwb` takes, and what is behind them.
 
-    Parameters
-    ----------
-    path : path of the NWB file
+    Errors are those of `read_nwb`.
 
     Returns
     -------
@@ -31,10 +29,6 @@ def describe_nwb(path: str | Path) -> "pd.DataFrame":
     - size: number of units, of trials, or of samples×columns
     - holds: rates of the units (spikes of the whole file over the time from its first to its last spike), the
       values of a column (counted if they are few), or the unit and rate of a series
-
-    Raises
-    ------
-    ImportError, FileNotFoundError, DataError : as in `read_nwb`
     """
     import pandas as pd
 
@@ -45,7 +39,8 @@ def describe_nwb(path: str | Path) -> "pd.DataFrame":
         rows += [("units", *row) for row in _units(nwb.units)]
         columns = [] if nwb.trials is None else nwb.trials.colnames
         rows += [("trials", name, str(len(nwb.trials)), _values(trial_column(nwb, name))) for name in columns]
-        rows += [("series", path, _size(series), _clock(series)) for path, series in all_series(nwb)]
+        for where, series in all_series(nwb):
+            rows.append(("series", where, "×".join(map(str, series.data.shape)), _clock(series)))
     return pd.DataFrame(rows, columns=["part", "name", "size", "holds"])
 
 
@@ -57,15 +52,14 @@ def _units(units):
         labels = np.array(unit_labels(units))
     except DataError:
         labels = np.array(["(no electrodes)"] * len(units))
-    counts = None
-    if "spike_times" in units.colnames:
-        spikes = [np.asarray(units["spike_times"][unit]) for unit in range(len(units))]
-        counts = np.array([len(times) for times in spikes])
-        every = np.concatenate([*spikes, [0.0]][: len(spikes) or 1])
+    recorded = "spike_times" in units.colnames
+    if recorded:
+        every = units.spike_times.data[:]
+        counts = np.diff(units.spike_times_index.data[:].astype(int), prepend=0)
         seconds = max(np.ptp(every), 1e-9) if len(every) else 1.0
     for label in dict.fromkeys(labels.tolist()):
         own, told = labels == label, "no spike times"
-        if counts is not None:
+        if recorded:
             low, middle, high = np.quantile(counts[own] / seconds, [0, 0.5, 1])
             told = f"median {middle:.3g} spikes/s, {low:.2g} to {high:.3g}"
             told += f"; {(counts[own] == 0).sum()} silent" * bool((counts[own] == 0).any())
@@ -79,20 +73,13 @@ def _values(values):
         return f"arrays {shape}"
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     present, counts = np.unique(values[~missing], return_counts=True)
-    told = f"; {missing.sum()} missing" * bool(missing.any())
-    if not len(present):
-        return "nothing" + told
-    if len(present) <= _FEW:
-        return ", ".join(f"{_short(v)} ({n})" for v, n in zip(present, counts, strict=True)) + told
-    return f"{_short(present[0])} to {_short(present[-1])}, {len(present)} values" + told
-
-
-def _short(value):
-    return f"{value:.4g}" if isinstance(value, np.floating) else str(value)
-
-
-def _size(series):
-    return "×".join(map(str, series.data.shape))
+    shown = [f"{value:.4g}" if isinstance(value, np.floating) else str(value) for value in present]
+    told = "nothing"
+    if len(shown) > _FEW:
+        told = f"{shown[0]} to {shown[-1]}, {len(shown)} values"
+    elif shown:
+        told = ", ".join(f"{value} ({n})" for value, n in zip(shown, counts, strict=True))
+    return told + f"; {missing.sum()} missing" * bool(missing.any())
 
 
 def _clock(series):

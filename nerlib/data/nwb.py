@@ -2,8 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +58,7 @@ def read_nwb(
 ) -> Session:
     """Read a session from an NWB file; the defaults fit DANDI 000688, ``**MAZE_SCHEMA`` fits DANDI 000128.
 
-    Preprocessing follows section 3.1 and the appendix of the NER paper.
+    Preprocessing follows section 3.1 and the appendix of the NER paper. `describe_nwb` lists a file's names.
 
     Parameters
     ----------
@@ -76,8 +76,7 @@ def read_nwb(
         direction is then the target's angle seen from (0, 0)
     active_target : str or None, column with the index of the trial's target, where it has several positions
     keep : dict, column -> value (or list of values) of the trials to keep; {} keeps all
-    bin_width : float, seconds
-    n_bins : int, bins per trial
+    bin_width, n_bins : float, seconds; int, bins per trial
     smooth_sd : float, s.d. of the Gaussian that smooths the counts, seconds
     smoothing : "published", centered on the bin as in the paper, so that the rate of a bin holds spikes from
         3 s.d. before to 3 s.d. after it; or "causal", the bin itself and earlier ones alone
@@ -95,28 +94,29 @@ def read_nwb(
     ------
     ImportError, FileNotFoundError : pynwb is not installed; no such file
     DataError : no NWB file, or truncated; fewer than two usable trials; a series, column or area is missing
-        (the message lists what the file has, as `describe_nwb` does)
     """
     if direction_unit not in ("radians", "degrees", "position"):
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
     with open_nwb(path) as nwb:
-        unasked = ~trials_where(nwb, keep)
-        spikes, observed = read_units(nwb, area) if counts is None else read_counts(nwb, counts, bin_width)
-        first, start, stop, problems = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
+        problems = {f"not selected by {keep}": ~trials_where(nwb, keep)}
+        if counts is None:
+            spikes, observed = read_units(nwb, area)
+        else:
+            spikes, observed = read_counts(nwb, counts, bin_width), []
+        windows, misfits = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
+        problems |= misfits
         times, values = read_velocity(nwb, velocity, velocity_unit)
-        moved = bin_means(times, values, np.nan_to_num(first), n_bins, bin_width)
+        moved = bin_means(times, values, np.nan_to_num(windows[0]), n_bins, bin_width)
         moved = moved.reshape(-1, n_bins, values.shape[1])
-        problems = {f"not selected by {keep}": unasked, **problems}
-        degrees = None if direction is None else _directions(nwb, direction, direction_unit, active_target)
-        if degrees is not None:
+        degrees = None
+        if direction is not None:
+            degrees = _directions(nwb, direction, direction_unit, active_target)
             problems[f"without {direction}"] = np.isnan(degrees)
         problems[f"without {velocity}, or NaN, in some bin"] = np.isnan(moved).any(axis=(1, 2))
         kept = _select_trials(Path(path).name, problems)
-        windows = (first[kept], start[kept], stop[kept], n_bins, bin_width)
-        rates = window_rates(spikes, *windows, smooth_sd, smoothing)
         return Session(
-            rates=rates,
-            velocity=moved[kept].reshape(len(rates), -1),
+            rates=window_rates(spikes, windows[:, kept], n_bins, bin_width, smooth_sd, smoothing),
+            velocity=moved[kept].reshape(-1, values.shape[1]),
             direction=None if degrees is None else np.repeat(degrees[kept], n_bins),
             trial=np.repeat(kept, n_bins),
             bin_width=bin_width,
@@ -139,7 +139,7 @@ def read_nwb_rates(
     smooth_sd: float = 0.045,
     smoothing: str = "published",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read the rates alone, from a file that may have no behavior; parameters and errors as in ``read_nwb``.
+    """Read the rates alone, from a file that may have no behavior; parameters and errors as in `read_nwb`.
 
     Returns
     -------
@@ -147,10 +147,10 @@ def read_nwb_rates(
     """
     with open_nwb(path) as nwb:
         spikes, observed = read_units(nwb, area)
-        first, start, stop, problems = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
-        kept = _select_trials(Path(path).name, problems, least=1)
-        windows = (first[kept], start[kept], stop[kept], n_bins, bin_width)
-        return window_rates(spikes, *windows, smooth_sd, smoothing), np.repeat(kept, n_bins)
+        windows, misfits = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
+        kept = _select_trials(Path(path).name, misfits, least=1)
+        rates = window_rates(spikes, windows[:, kept], n_bins, bin_width, smooth_sd, smoothing)
+        return rates, np.repeat(kept, n_bins)
 
 
 @contextmanager
@@ -163,12 +163,11 @@ def open_nwb(path: str | Path) -> Iterator:
         raise ImportError(message) from None
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    try:
-        io = pynwb.NWBHDF5IO(str(path), "r")
-        nwb = io.read()
-    except Exception as error:  # h5py and hdmf raise many kinds
-        raise DataError(f"{path} cannot be read as NWB: truncated, or another format ({error})") from None
-    with io:
+    with ExitStack() as opened:
+        try:
+            nwb = opened.enter_context(pynwb.NWBHDF5IO(str(path), "r")).read()
+        except Exception as error:  # h5py and hdmf raise many kinds
+            raise DataError(f"{path} cannot be read as NWB: truncated, or another format ({error})") from None
         try:
             yield nwb
         except DataError as error:
@@ -213,15 +212,15 @@ def trials_where(nwb, keep: dict) -> np.ndarray:
 
 
 def _trial_windows(nwb, observed, align, before, n_bins, bin_width):
-    """Each trial's window start, start and stop; and the reasons why windows do not fit."""
+    """Each trial's window start, start and stop (3, n_trials); and the reasons why windows do not fit."""
     start, stop, event = (_numbers(nwb, column) for column in ("start_time", "stop_time", align))
     first, last = event - before, event - before + n_bins * bin_width
-    problems = {
+    misfits = {
         f"without {align}": np.isnan(first),
         f"too short for {n_bins} bins of {bin_width:g} s": (first < start - EDGE) | (last > stop + EDGE),
-        "outside obs_intervals of some unit": ~observed(first, last),
+        "outside obs_intervals of some unit": ~within(observed, first, last),
     }
-    return first, start, stop, problems
+    return np.array([first, start, stop]), misfits
 
 
 def _select_trials(file, problems, least=2):
@@ -256,14 +255,9 @@ def _directions(nwb, column, unit, active_target):
     return whole_degrees(np.where((x == 0) & (y == 0), np.nan, angle))  # a target at the center has none
 
 
-def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], Callable]:
-    """Spike times (N arrays, s) of an area's units, and a function (first, last) -> bool array (n_windows,).
-
-    The function is true where each unit has an obs_interval around the window, or the file has none.
-    """
-    if nwb.units is not None and "spike_times" not in nwb.units.colnames:
-        raise DataError("the units table has no spike_times; counts= takes the path of a series of counts")
-    spikes = _column(nwb.units, "units", "spike_times")
+def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Spike times (N arrays, s) of an area's units, and their obs_intervals (N arrays (n, 2)), if any."""
+    spikes = _column(nwb.units, "units", "spike_times", "; counts= takes the path of a series of counts")
     chosen = list(range(len(nwb.units)))
     if area is not None:
         labels = unit_labels(nwb.units)
@@ -272,20 +266,20 @@ def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], Callable
         if not chosen:
             there = [f"{label} ({labels.count(label)} units)" for label in sorted(set(labels))]
             raise DataError(f"no unit in area {area!r}; the units' electrode groups are {', '.join(there)}")
-    intervals = []
+    observed = []
     if "obs_intervals" in nwb.units.colnames:
-        intervals = [np.reshape(nwb.units["obs_intervals"][unit], (-1, 2)) for unit in chosen]
-
-    def observed(first, last):
-        everywhere = np.ones(len(first), bool)
-        for begin, end in (i[np.argsort(i[:, 0])].T for i in intervals):
-            if not len(begin):
-                return np.zeros(len(first), bool)  # a unit that was never observed
-            latest = np.searchsorted(begin - EDGE, first, side="right") - 1
-            everywhere &= (latest >= 0) & (last <= end[latest] + EDGE)
-        return everywhere
-
+        observed = [np.reshape(nwb.units["obs_intervals"][unit], (-1, 2)) for unit in chosen]
     return [np.asarray(spikes[unit]) for unit in chosen], observed
+
+
+def within(observed: list[np.ndarray], first: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Bool (n_windows,): where each unit was observed in one interval from ``first`` to ``last``."""
+    everywhere = np.ones(len(first), bool)
+    for intervals in observed:
+        begin, end = np.vstack([(-np.inf, -np.inf), intervals[intervals[:, 0].argsort()]]).T
+        latest = np.searchsorted(begin - EDGE, first, side="right") - 1
+        everywhere &= last <= end[latest] + EDGE
+    return everywhere
 
 
 def unit_labels(units) -> list[str]:

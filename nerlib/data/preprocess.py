@@ -34,11 +34,7 @@ def bin_spikes(spike_times: list, starts: Array, n_bins: int | Array, bin_width:
 
     Returns
     -------
-    float array (n_bins of all windows, N), window after window
-
-    Raises
-    ------
-    ValueError : bin_width or n_bins is not positive
+    float array (n_bins of all windows, N). Raises ValueError where bin_width or n_bins is not positive
     """
     edges, bins, enclosing = _edges(starts, n_bins, bin_width)
     counts = np.empty((bins.sum(), len(spike_times)))
@@ -48,21 +44,9 @@ def bin_spikes(spike_times: list, starts: Array, n_bins: int | Array, bin_width:
 
 
 def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, bin_width: float) -> Array:
-    """Mean of the samples in each bin; NaN where a bin holds no sample, or one that is not finite.
+    """Mean of ``values`` (n_samples, d) at ascending ``times`` (s) in each bin of windows as in `bin_spikes`.
 
-    Parameters
-    ----------
-    times : array (n_samples,), seconds, ascending
-    values : array (n_samples, d)
-    starts, n_bins, bin_width : the windows, as in ``bin_spikes``
-
-    Returns
-    -------
-    array (n_bins of all windows, d), in the unit of ``values``
-
-    Raises
-    ------
-    ValueError : times and values differ in length, or times decrease
+    An array (n_bins of all windows, d), NaN where a bin holds no sample, or one that is not finite.
     """
     times, values = np.asarray(times, float), np.asarray(values, float)
     if len(times) != len(values):
@@ -105,16 +89,12 @@ def smooth(
     counts : array (T, N), whole trials one after the other, not yet cut
     sd : float, s.d. of the Gaussian in bins: 1.5 for 45 ms and 30 ms bins (9 weights, as in the paper), 10
         for MC_Maze (61 weights); 0 is none
-    lengths : int array (n_trials,) or None, bins of each trial, adding up to T; None is one trial
-    smoothing : "published" or "causal", as in ``kernel``
+    lengths : int array (n_trials,) or None, bins of each trial; None is one trial
+    smoothing : "published" or "causal", as in `read_nwb`
 
     Returns
     -------
-    array (T, N), spikes/bin
-
-    Raises
-    ------
-    ValueError : lengths do not add up to T, sd is negative, or another smoothing
+    array (T, N), spikes/bin. Raises ValueError where lengths do not add up to T, or sd is negative
     """
     from scipy.ndimage import convolve1d
 
@@ -130,38 +110,16 @@ def smooth(
 
 
 def window_rates(
-    spike_times: list,
-    first: Array,
-    start: Array,
-    stop: Array,
-    n_bins: int,
-    bin_width: float,
-    smooth_sd: float,
-    smoothing: str = "published",
+    spike_times: list, windows, n_bins: int, bin_width: float, smooth_sd: float, smoothing: str = "published"
 ) -> Array:
-    """Smoothed counts in one window per trial: the whole trial is binned and smoothed, then cut.
+    """Smoothed counts (spikes/bin) in one window per trial: array (n_trials · n_bins, N).
 
-    Only the bins that the kernel can reach from the window are computed; the result is the same. The bins'
-    edges are those of the window, continued to the trial's ends.
-
-    Parameters
-    ----------
-    spike_times : list of N arrays, seconds
-    first, start, stop : arrays (n_trials,), seconds: where the window begins, the trial begins and ends
-    n_bins : int, bins of each window; it must lie within the trial
-    bin_width, smooth_sd : float, seconds
-    smoothing : "published" or "causal", as in ``kernel``
-
-    Returns
-    -------
-    array (n_trials · n_bins, N), spikes/bin
-
-    Raises
-    ------
-    ValueError : ``smooth_sd`` is longer than a window
+    ``windows`` (3, n_trials) holds when each window begins, and when its trial begins and ends (s). The whole
+    trial is binned and smoothed, then cut; bins out of the kernel's reach are not computed.
     """
     if smooth_sd > n_bins * bin_width:
         raise ValueError(f"smooth_sd is in seconds; {smooth_sd:g} is longer than a trial, {n_bins} bins")
+    first, start, stop = windows
     reach = len(kernel(smooth_sd / bin_width)) // 2
     before = np.clip(np.floor((first - start + EDGE) / bin_width), 0, reach).astype(int)
     after = np.clip(np.floor((stop - first + EDGE) / bin_width) - n_bins, 0, reach).astype(int)

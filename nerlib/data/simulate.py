@@ -38,7 +38,7 @@ def simulate_recording(
     seed: int = 0, area: str = "M1", *, day: int = 0, n_trials: int = 170, n_neurons: int | None = None,
     task: str = "center_out", smoothing: str = "published",
 ) -> Simulation:  # fmt: skip
-    """Simulate a recording.
+    """Simulate a recording; ValueError for an argument that is not as below.
 
     Parameters
     ----------
@@ -48,16 +48,12 @@ def simulate_recording(
     n_trials : int >= 2, rewarded trials; in "center_out" about one in twenty more is a failure, left out
     n_neurons : int or None; None is 65 for M1, 90 for PMd, 60 for S1
     task : "center_out", or "maze" for straight and curved reaches, binned as MC_Maze is
-    smoothing : "published" or "causal", as in ``read_nwb``
+    smoothing : "published" or "causal", as in `read_nwb`
 
     Returns
     -------
     Simulation; its session is named e.g. "Sim_M1_day000" ("SimMaze_M1_day000") and has simulated=True; the
     same arguments give the same arrays, bit for bit on one machine and up to rounding on others
-
-    Raises
-    ------
-    ValueError : an argument that is not as above
     """
     if area not in N_NEURONS:
         raise ValueError(f"area must be M1, PMd or S1, got {area!r}")
@@ -76,15 +72,17 @@ def simulate_recording(
     spikes = np.repeat(np.tile(times, n_neurons), counts.ravel()) + step * noise.random(counts.sum())
     spikes = [np.sort(own) for own in np.split(spikes, np.cumsum(counts.sum(axis=1))[:-1])]
 
-    bins: dict = {"before": 0.0, "n_bins": N_BINS[area], "bin_width": 0.03, "smooth_sd": 0.045}
-    bins |= MAZE_SCHEMA if task == "maze" else {}
-    before, n_bins, width, smooth_sd = (bins[key] for key in ("before", "n_bins", "bin_width", "smooth_sd"))
+    window: dict = {"align": "go_cue_time", "before": 0.0, "n_bins": N_BINS[area]}
+    window |= {"bin_width": 0.03, "smooth_sd": 0.045}
+    if task == "maze":
+        window = MAZE_SCHEMA
+    n_bins, width = window["n_bins"], window["bin_width"]
     kept = np.flatnonzero(trials["rewarded"])
-    first = trials["go_cue_time" if task == "center_out" else "move_onset_time"][kept] - before
-    start, stop = trials["start_time"][kept], trials["stop_time"][kept]
+    first = trials[window["align"]][kept] - window["before"]
+    windows = first, trials["start_time"][kept], trials["stop_time"][kept]
     direction = whole_degrees(np.degrees(np.arctan2(*targets[kept].T[::-1])))
     session = Session(
-        rates=window_rates(spikes, first, start, stop, n_bins, width, smooth_sd, smoothing),
+        rates=window_rates(spikes, windows, n_bins, width, window["smooth_sd"], smoothing),
         velocity=bin_means(times, 10 * velocity, first, n_bins, width),
         direction=np.repeat(direction, n_bins),
         trial=np.repeat(kept, n_bins),

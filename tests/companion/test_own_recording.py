@@ -83,7 +83,7 @@ def test_nothing_moves():
             {"area": "S1"},
             "no unit in area 'S1'; .* electrode_group_M1 M1 .7 units.*group_PMd PMd",
         ),
-        ({"velocity": "hand/vel"}, r"no 'hand' .* it has behavior, .* behavior/Velocity/cursor_vel \(cm/s\)"),
+        ({"velocity": "hand/vel"}, r"no time series 'hand/vel' .* behavior/Velocity/cursor_vel \(cm/s\)"),
         ({"align": "cue"}, "no column 'cue'; it has start_time, stop_time, onset, outcome"),
         ({"keep": "outcome:yes"}, r"no trial has outcome = \['yes'\]; there are \['hit', 'miss'\]"),
         ({"keep": "outcome"}, 'keep must read "column:value" or "column:a,b; other:c", got \'outcome\''),

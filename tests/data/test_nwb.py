@@ -8,7 +8,7 @@ import pytest
 from nwb_files import loop_smooth
 
 from nerlib.data import MAZE_SCHEMA, DataError, TrialsLeftOut, read_nwb, read_nwb_rates
-from nerlib.data.nwb import open_nwb, read_units
+from nerlib.data.nwb import open_nwb, read_units, within
 
 WINDOW = {key: MAZE_SCHEMA[key] for key in ("align", "before", "bin_width", "n_bins", "smooth_sd")}
 SHORT = "1 too short for 40 bins of 0.03 s"  # the fourth trial of the file made by hand
@@ -152,12 +152,14 @@ def test_without_pynwb_one_line_says_what_to_install(tmp_path, monkeypatch):
         ({"direction": "angle"}, "no column 'angle'"),
         ({"keep": {"outcome": 1}}, r"no column 'outcome'; it has .*, result \(keep=\{\} keeps all trials\)"),
         ({"keep": {"result": "W"}}, r"no trial has result = W; there are \['A', 'R'\]"),
-        ({"velocity": "kinematics/Velocity"}, "no 'kinematics' .* in the file; it has behavior, acquisition"),
-        ({"velocity": "behavior/Velocity/hand_vel"}, "no 'hand_vel' .* in Velocity; it has cursor_vel"),
-        ({"velocity": "behavior/Velocity"}, "must be a time series of one column or more"),
+        (
+            {"velocity": "kinematics/Velocity"},
+            r"no time series 'kinematics/Velocity' .* in the file: behavior/Velocity/cursor_vel \(cm/s\)$",
+        ),
+        ({"velocity": "behavior/Velocity/hand_vel"}, "no time series 'behavior/Velocity/hand_vel'"),
         (
             {"velocity": "behavior/Velocity"},
-            r"got BehavioralTimeSeries. Time series in the file: behavior/Velocity/cursor_vel \(cm/s\)",
+            r"no time series 'behavior/Velocity' of one column or more. Time series in the file: behavior/",
         ),
         ({"smooth_sd": 45}, "smooth_sd is in seconds; 45 is longer than a trial, 40 bins"),
         (
@@ -233,9 +235,9 @@ def test_a_unit_without_intervals_was_never_observed(write_nwb, content):
     with open_nwb(write_nwb(**content, observed=[early, np.empty((0, 2)), whole, early])) as nwb:
         first, last = np.array([0.0, 7.0]), np.array([1.0, 8.0])
         _, observed = read_units(nwb)
-        assert observed(first, last).tolist() == [False, False]
+        assert within(observed, first, last).tolist() == [False, False]
         _, of_m1 = read_units(nwb, "M1")
-        assert of_m1(first, last).tolist() == [True, False]
+        assert within(of_m1, first, last).tolist() == [True, False]
 
 
 def test_a_unit_without_electrodes_is_in_no_area(write_nwb, content):
@@ -257,9 +259,7 @@ def test_a_series_too_slow_for_the_bins(write_nwb, content):
 
 
 def test_a_file_without_behaviour(write_nwb, content):
-    expected = (
-        "hand.nwb: no 'behavior' .* in the file; it has acquisition. The file has no time series, .*_rates"
-    )
+    expected = "hand.nwb: no time series 'behavior/.* or more. The file has no time series, .*_rates"
     with pytest.raises(DataError, match=expected):
         read_nwb(write_nwb(**{**content, "velocity": None}), "M1")
 
@@ -270,7 +270,19 @@ def test_areas_are_words_not_letters(write_nwb, content):
         spikes, observed = read_units(nwb, "M1")
         assert [len(times) for times in spikes] == [400, 300]
         assert len(read_units(nwb)[0]) == 4
-        assert observed(np.zeros(3), np.ones(3)).all()
+        assert within(observed, np.zeros(3), np.ones(3)).all()
+
+
+@LATE
+def test_spellings_of_lengths(write_nwb, content):
+    mm = {unit: read_nwb(write_nwb(**content, unit=unit), "M1").velocity for unit in ("mm/s", "m/s")}
+    for unit, per in (("millimeters / s", "mm/s"), ("meter/s", "m/s"), ("metres/second", "m/s")):
+        np.testing.assert_array_equal(read_nwb(write_nwb(**content, unit=unit), "M1").velocity, mm[per])
+    np.testing.assert_allclose(mm["m/s"], 1000 * mm["mm/s"])
+    centimeters = read_nwb(write_nwb(**content), "M1", velocity_unit="centimetre/s").velocity
+    np.testing.assert_allclose(centimeters, 10 * mm["mm/s"])
+    with pytest.raises(DataError, match="is in 'ms'; pass velocity_unit as"):
+        read_nwb(write_nwb(**content), "M1", velocity_unit="ms")
 
 
 RANDOM_TARGETS = {"align": "onset", "direction": None, "keep": {"outcome": "hit"}}
@@ -306,7 +318,7 @@ def test_units_without_electrodes_are_in_no_area(write_nwb, content, monkeypatch
             read_units(nwb, "M1")
         monkeypatch.setattr(type(nwb.units), "colnames", ("quality",))
         with pytest.raises(
-            DataError, match="units table has no spike_times; counts= takes the path of a series"
+            DataError, match="no column 'spike_times'; it has quality; counts= takes the path of a series"
         ):
             read_units(nwb)
 
@@ -335,6 +347,21 @@ def test_truncated_nwb(write_nwb, content, kept):
         read_nwb(path, "M1")
 
 
+def test_a_file_that_cannot_be_read_is_closed(write_nwb, content, monkeypatch):
+    import pynwb
+
+    opened = []
+
+    def read(io):
+        opened.append(io)
+        raise OSError("truncated")
+
+    monkeypatch.setattr(pynwb.NWBHDF5IO, "read", read)
+    with pytest.raises(DataError, match="cannot be read as NWB"):
+        read_nwb(write_nwb(**content))
+    assert not opened[0]._file  # h5py's word for closed
+
+
 def test_another_format(tmp_path):
     path = tmp_path / "other.nwb"
     with h5py.File(path, "w") as file:
@@ -347,8 +374,10 @@ def test_another_format(tmp_path):
 
 def test_rates_alone_are_those_of_read_nwb(write_nwb, maze):
     path = write_nwb(**maze)
-    with pytest.warns(UserWarning, match="hand.nwb: left out trials: 1 too short for 100 bins of 0.005 s"):
+    warning = "hand.nwb: left out trials: 1 too short for 100 bins of 0.005 s"
+    with pytest.warns(UserWarning, match=warning) as caught:
         rates, trial = read_nwb_rates(path, **WINDOW)
+    assert len(caught) == 1 and caught[0].filename == __file__
     with pytest.warns(UserWarning, match="hand.nwb: left out trials: 1 too short"):
         session = read_nwb(path, **MAZE_SCHEMA)
     np.testing.assert_array_equal(rates, session.rates)
@@ -387,7 +416,11 @@ def test_whole_counts_in_place_of_spike_times(smoothing):
     [
         ({"bin_width": 0.02}, DataError, r"counts_S1 has bins of 0.03 s; pass bin_width=0.03, got 0.02"),
         ({"counts": "behavior/Velocity/cursor_vel"}, DataError, "must hold whole counts, got float32"),
-        ({"counts": "ecephys/counts_M1"}, DataError, "no 'counts_M1' .* it has counts_S1"),
+        (
+            {"counts": "ecephys/counts_M1"},
+            DataError,
+            "no time series 'ecephys/counts_M1' .* counts_S1",
+        ),
         ({"smoothing": "none"}, ValueError, 'smoothing must be "published" or "causal", got \'none\''),
     ],
 )
@@ -424,7 +457,5 @@ def test_the_recorded_file(recorded_file):
 
 
 def test_the_recorded_file_has_no_behaviour(recorded_file):
-    with pytest.raises(
-        DataError, match="desc-test_ecephys.nwb: no 'behavior' .* in the file; it has acquisition"
-    ):
+    with pytest.raises(DataError, match="desc-test_ecephys.nwb: no time series 'behavior/hand_vel'"):
         read_nwb(recorded_file, **MAZE_SCHEMA)

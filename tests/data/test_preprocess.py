@@ -98,7 +98,7 @@ def test_window_rates_are_whole_trials_smoothed_then_cut():
     spikes = [np.sort(rng.uniform(0, 30, n)) for n in (900, 300, 60)]
     start, stop = np.array([0.0, 4.0, 9.0]), np.array([4.0, 6.35, 12.0])
     first = np.array([1.61, 5.11, 9.0])  # the second ends close to the trial's end, the third begins with it
-    rates = window_rates(spikes, first, start, stop, n_bins=40, bin_width=0.03, smooth_sd=0.045)
+    rates = window_rates(spikes, (first, start, stop), n_bins=40, bin_width=0.03, smooth_sd=0.045)
     for trial, (f, a, b) in enumerate(zip(first, start, stop, strict=True)):
         before, after = int((f - a) / 0.03 + 1e-6), int((b - f) / 0.03 + 1e-6)
         edges = f + 0.03 * np.arange(-before, after + 1)
