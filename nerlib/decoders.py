@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from nerlib import metrics
 from nerlib.alignment import check_embedding
@@ -84,17 +84,14 @@ class LinearDecoder(_Decoder):
             direction = DummyClassifier()
         elif self.standardize:
             exact = LogisticRegression(solver="newton-cholesky", tol=1e-8)
-            direction = make_pipeline(StandardScaler(), exact)
+            direction = make_pipeline(FunctionTransformer(np.float64), StandardScaler(), exact)
         else:
             direction = LogisticRegression(max_iter=1000)
-        self._direction = direction.fit(self._precise(embedding), session.direction)
+        self._direction = direction.fit(embedding, session.direction)
 
     def _predict(self, embedding):
-        direction = None if self._direction is None else self._direction.predict(self._precise(embedding))
+        direction = None if self._direction is None else self._direction.predict(embedding)
         return Decoded(self._velocity.predict(embedding), direction)
-
-    def _precise(self, embedding):
-        return np.asarray(embedding, np.float64) if self.standardize else embedding
 
 
 class KNNDecoder(_Decoder):

@@ -6,8 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-_ARRAYS = ("rates", "velocity", "direction", "trial")
-
 
 def trial_bounds(trial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first bin and the number of bins of each trial, int arrays (n_trials,), of trial ids (T,)."""
@@ -67,7 +65,8 @@ class Session:
 
     @property
     def _arrays(self):
-        return [field for field in _ARRAYS if getattr(self, field) is not None]
+        fields = ("rates", "velocity", "direction", "trial")
+        return [field for field in fields if getattr(self, field) is not None]
 
     def _problems(self):
         """What is wrong with the arrays; each check may rely on those before it."""
