@@ -15,8 +15,8 @@ class DataError(ValueError):
     """A file that is damaged, or that lacks what its reader needs."""
 
 
-def read_counts(nwb, where: str, bin_width: float) -> list[np.ndarray]:
-    """Spike times of each unit, from whole counts per bin: the spikes of a bin are placed in its middle."""
+def read_counts(nwb, where: str, bin_width: float) -> tuple[list, list]:
+    """As `read_units`, from whole counts per bin: the spikes of a bin are placed in its middle."""
     series = _series(nwb, where)
     times = np.asarray(series.get_timestamps())
     counts = series.data[:].reshape(len(times), -1)
@@ -26,7 +26,7 @@ def read_counts(nwb, where: str, bin_width: float) -> list[np.ndarray]:
     if counts.dtype.kind not in "iu":
         raise DataError(f"{where} must hold whole counts, got {counts.dtype}")
     middles = times + width / 2
-    return [middles.repeat(column) for column in counts.T]
+    return [middles.repeat(column) for column in counts.T], []
 
 
 def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -99,10 +99,7 @@ def read_nwb(
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
     with open_nwb(path) as nwb:
         problems = {f"not selected by {keep}": ~trials_where(nwb, keep)}
-        if counts is None:
-            spikes, observed = read_units(nwb, area)
-        else:
-            spikes, observed = read_counts(nwb, counts, bin_width), []
+        spikes, observed = read_units(nwb, area) if counts is None else read_counts(nwb, counts, bin_width)
         windows, misfits = _trial_windows(nwb, observed, align, before, n_bins, bin_width)
         problems |= misfits
         times, values = read_velocity(nwb, velocity, velocity_unit)

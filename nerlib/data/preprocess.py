@@ -54,13 +54,11 @@ def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, b
     if (np.diff(times) < 0).any():
         raise ValueError(f"times must ascend; they go back after sample {int(np.argmax(np.diff(times) < 0))}")
     edges, _, enclosing = _edges(starts, n_bins, bin_width)
-    bad = ~np.isfinite(values).all(axis=1)
-    columns = np.column_stack([np.where(bad[:, None], 0, values), bad])
+    values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
     at = np.searchsorted(times, edges)
-    sums = np.add.reduceat(np.vstack([columns, np.zeros(columns.shape[1])]), at)  # exact for single samples
-    total, count = sums[:-1][enclosing], np.diff(at)[enclosing]
-    usable = (count > 0) & (total[:, -1] == 0)
-    return np.where(usable[:, None], total[:, :-1] / np.maximum(count, 1)[:, None], np.nan)
+    sums = np.add.reduceat(np.vstack([values, np.zeros(values.shape[1])]), at)  # exact for single samples
+    total, count = sums[:-1][enclosing], np.diff(at)[enclosing, None]
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 def kernel(sd: float, smoothing: str = "published") -> Array:

@@ -416,11 +416,7 @@ def test_whole_counts_in_place_of_spike_times(smoothing):
     [
         ({"bin_width": 0.02}, DataError, r"counts_S1 has bins of 0.03 s; pass bin_width=0.03, got 0.02"),
         ({"counts": "behavior/Velocity/cursor_vel"}, DataError, "must hold whole counts, got float32"),
-        (
-            {"counts": "ecephys/counts_M1"},
-            DataError,
-            "no time series 'ecephys/counts_M1' .* counts_S1",
-        ),
+        ({"counts": "ecephys/counts_M1"}, DataError, "no time series 'ecephys/counts_M1' .*/counts_S1"),
         ({"smoothing": "none"}, ValueError, 'smoothing must be "published" or "causal", got \'none\''),
     ],
 )
