@@ -4,6 +4,7 @@ This is the one place where scores are made; `nerlib.experiments` does many runs
 """
 
 import inspect
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from joblib import Memory
 from joblib import hash as content_hash
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 
 from nerlib._provenance import source_digest, versions
 from nerlib.alignment import align, align_affine
@@ -30,6 +31,7 @@ TRANSFER_PROTOCOLS = (*PROTOCOLS, "affine")
 SPLITS = ("train", "test")
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
 _NOT_SETTINGS = ("random_state", "device", "verbose")
+_DIGESTED = {"nerlib", "sklearn", *sys.stdlib_module_names} - {"builtins"}  # what `versions` tells as well
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +70,8 @@ def fit_run(
 ) -> Run:
     """Split a session, fit a method on its training trials, embed both parts.
 
+    Raises ValueError for an unknown method, and what the method's ``fit`` raises.
+
     Parameters
     ----------
     session : Session; its first 80 % of trials train, the rest is held out
@@ -76,10 +80,6 @@ def fit_run(
     seed : int, the estimator's ``random_state``
     name : str or None, name of the method in tables; None: as given, or the estimator's class
     cache : folder to keep embeddings in, or None
-
-    Raises
-    ------
-    ValueError, TypeError : an unknown method, or what the method's ``fit`` refuses
     """
     job = make_job(session, name, method, seed)
     return as_run(job, cached(cache)(("fit", job_key(job, cache)), fit_job, (job,)))
@@ -109,15 +109,23 @@ def job_key(job, cache):
     """A digest of all that the result of a job depends on; needed only for a cache."""
     if cache is None:
         return ""
-    kind, own_source = type(job.model), ""
-    if not kind.__module__.startswith("nerlib."):
-        try:
-            own_source = inspect.getsource(kind)
-        except (OSError, TypeError):
-            message = f"the source of {kind.__name__} was not found, so nothing can be cached; use cache=None"
-            raise ValueError(message) from None
-    about = [job.session.digest, job.method, job.model, own_source, torch.cuda.is_available()]
+    about = [job.session.digest, job.method, job.model, _own_source(job.model), torch.cuda.is_available()]
     return content_hash([*about, versions(), source_digest()])
+
+
+def _own_source(model):
+    """The source of a model's class, of estimators within, and of their bases; what is `_DIGESTED` left out."""
+    within = [value for value in model.get_params().values() if isinstance(value, BaseEstimator)]
+    kinds = [kind for one in (model, *within) for kind in type(one).__mro__[:-1]]  # the last one is object
+    source = ""
+    for kind in kinds:
+        if kind.__module__.partition(".")[0] not in _DIGESTED:
+            try:
+                source += inspect.getsource(kind)
+            except (OSError, TypeError):
+                problem = f"the source of {kind.__name__} was not found, so nothing can be cached"
+                raise ValueError(f"{problem}; use cache=None") from None
+    return source
 
 
 def cached(cache):
@@ -164,25 +172,21 @@ def score_run(run: Run, decoders: str | Iterable[str] = ("linear",)) -> list[dic
 
     Returns
     -------
-    list of dict, one for each decoder, split ("train", "test") and protocol ("published", "corrected"), with
-    the keys session, area, monkey, date, simulated, method, seed, settings (parameters that differ from the
-    estimator's defaults), decoder, split, protocol, velocity_r2, position_r2, seconds (of fitting) and, for
-    sessions with directions, direction_accuracy and direction_over_time (list, one share per bin)
+    list of dict, one for each decoder, split ("train", "test") and protocol ("published", "corrected"): the
+    keys of `Run.about`, decoder, split, protocol, the scores of `metrics.score`, seconds (of fitting) and,
+    for sessions with directions, direction_over_time (list, one share per bin)
 
     Raises
     ------
     ValueError : an unknown decoder; there are "linear" and "kNN"
     """
-    rows, splits = [], run.splits
+    rows = []
     for decoder in check_decoders(decoders):
-        fitted = _fitted_decoders(run, splits["train"], decoder)
-        for split, part in splits.items():
+        fitted = _fit_decoders(run, decoder)
+        for split, part in run.splits.items():
             embeddings = {protocol: getattr(run, protocol)[split] for protocol in PROTOCOLS}
-            scored = _score(fitted, embeddings, part, held_out=split == "test")
-            about = run.about | {"decoder": decoder, "split": split}
-            rows += [
-                {**about, "protocol": p, **scores, "seconds": run.seconds} for p, scores in scored.items()
-            ]
+            about = {"decoder": decoder, "split": split}
+            rows += _score(run, about, fitted, embeddings, part, held_out=split == "test")
     return rows
 
 
@@ -209,17 +213,15 @@ def transfer_run(source: Run, targets: list[Run], decoders: str | Iterable[str] 
     ------
     ValueError : an unknown decoder; embeddings of different dimensions; no direction in common
     """
-    rows, train = [], source.splits["train"]
+    rows = []
     aligned = [{p: _align_test_embedding(t, source, p) for p in TRANSFER_PROTOCOLS} for t in targets]
     for decoder in check_decoders(decoders):
-        fitted = _fitted_decoders(source, train, decoder)
-        fitted["affine"] = fitted["corrected"]
+        fitted = _fit_decoders(source, decoder)
         for target, embeddings in zip(targets, aligned, strict=True):
-            scored = _score(fitted, embeddings, target.splits["test"], held_out=True)
-            about = source.about | {"target": target.about["session"]}
+            about = {"target": target.about["session"]}
             about |= {f"target_{field}": target.about[field] for field in ("area", "monkey", "date")}
             about["decoder"] = decoder
-            rows += [{**about, "protocol": p, **s, "seconds": source.seconds} for p, s in scored.items()]
+            rows += _score(source, about, fitted, embeddings, target.splits["test"], held_out=True)
     return rows
 
 
@@ -244,31 +246,30 @@ def check_decoders(names):
     return names
 
 
-def _fitted_decoders(run, train, name):
-    """protocol -> decoder, fitted on the training trials; one for both where they would be the same."""
-    corrected = DECODERS[name]().fit(run.corrected["train"], train)
-    if name == "linear":
-        published = LinearDecoder(standardize=False)
-    elif np.array_equal(run.corrected["train"], run.published["train"]):
-        return dict.fromkeys(PROTOCOLS, corrected)
-    else:
-        published = DECODERS[name]()
-    return {"published": published.fit(run.published["train"], train), "corrected": corrected}
+def _fit_decoders(run, name):
+    """protocol -> decoder, fitted on the training trials; one for all where they would be the same."""
+    kind, train = DECODERS[name], run.splits["train"]
+    options = {"standardize": False} if name == "linear" else {}
+    decoder = published = kind().fit(run.corrected["train"], train)
+    if options or not np.array_equal(run.corrected["train"], run.published["train"]):
+        published = kind(**options).fit(run.published["train"], train)
+    return {"published": published, "corrected": decoder, "affine": decoder}
 
 
-def _score(decoders, embeddings, session, held_out):
-    """protocol -> its scores, and direction over time; what is the same in both protocols is decoded once."""
-    found, last = {}, (None, None)
+def _score(run, about, decoders, embeddings, session, *, held_out):
+    """One row a protocol; what is the same in two of them is decoded once."""
+    rows, last = [], (None, None)
     for protocol, embedding in embeddings.items():
         decoder = decoders[protocol]
         if decoder is not last[0] or not np.array_equal(embedding, last[1]):
             last, decoded = (decoder, embedding), decoder.predict(embedding)
             both = decoder.score(decoded, session, held_out=held_out)
-        found[protocol] = dict(both.get(protocol, both["corrected"]))  # an affine map is scored as corrected
+        scores = both.get(protocol, both["corrected"])  # an affine map is scored as corrected
+        row = run.about | about | {"protocol": protocol} | scores
         if decoded.direction is not None:
-            over_time = accuracy_over_time(decoded.direction, session).round(4)
-            found[protocol]["direction_over_time"] = over_time.tolist()
-    return found
+            row["direction_over_time"] = accuracy_over_time(decoded.direction, session).round(4).tolist()
+        rows.append(row | {"seconds": run.seconds})
+    return rows
 
 
 def as_tuple(given):

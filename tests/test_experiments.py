@@ -1,7 +1,9 @@
 """Many runs: the same results on any backend, cached by content, named when they fail."""
 
+import importlib.util
 import inspect
 import os
+import sys
 import threading
 
 import joblib
@@ -11,7 +13,7 @@ from joblib import parallel_config
 from sklearn.base import BaseEstimator, TransformerMixin
 from toy import make_session, small
 
-from nerlib import _provenance, experiments, runs
+from nerlib import Ensemble, _provenance, experiments, runs
 
 METRICS = ("velocity_r2", "position_r2", "direction_accuracy")
 QUICK = small("NER")
@@ -109,6 +111,41 @@ def test_a_method_without_source_runs_uncached(session, tmp_path):
     assert runs.fit_run(session, space["Plain"]()).corrected["train"].shape[1] == 1
     with pytest.raises(ValueError, match="the source of Plain was not found"):
         runs.fit_run(session, space["Plain"](), cache=tmp_path)
+
+
+THEIRS = """
+from sklearn.base import BaseEstimator, TransformerMixin
+
+class First(TransformerMixin, BaseEstimator):
+    def __init__(self, random_state=None):
+        self.random_state = random_state
+
+    def fit(self, X, y, trial=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X, trial=None):
+        return SIGN * X[:, :1]
+
+class Second(First):
+    pass
+"""
+
+
+@pytest.mark.parametrize("wrap", [lambda method: method, Ensemble], ids=["alone", "in an ensemble"])
+def test_other_code_of_a_base_class_from_outside_is_another_result(session, tmp_path, monkeypatch, wrap):
+    embeddings = []
+    for place, sign in enumerate(("1", "-1", "1")):
+        path = tmp_path / f"theirs_{place}.py"
+        path.write_text(THEIRS.replace("SIGN", sign))
+        spec = importlib.util.spec_from_file_location("theirs", path)
+        theirs = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, "theirs", theirs)
+        spec.loader.exec_module(theirs)
+        run = runs.fit_run(session, wrap(theirs.Second()), name="theirs", cache=tmp_path / "cache")
+        embeddings.append(run.corrected["test"])
+    assert np.array_equal(embeddings[1], -embeddings[0]) and np.array_equal(embeddings[2], embeddings[0])
+    assert embeddings[0].any() and len(stored(tmp_path)[0]) == 2
 
 
 def test_the_digest_covers_code_and_not_prose(tmp_path):
