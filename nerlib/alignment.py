@@ -20,6 +20,9 @@ def align(
 ) -> np.ndarray:
     """The rotation or reflection that aligns the trial averages of one embedding with those of another.
 
+    Returns an orthogonal array (d, d); ``source @ rotation`` is aligned with the target. Raises ValueError for
+    an unknown protocol, shapes that disagree, values that are not finite, and no direction in common.
+
     - ``corrected``: one orthogonal Procrustes fit to the averages of all directions at once. Give it training
       trials only, and test trials stay unseen.
     - ``published``: one fit per direction; then, of these maps, the one whose result for the whole session is
@@ -31,20 +34,12 @@ def align(
     source, target : arrays (T, d) and (U, d), embeddings, not necessarily of the same neurons or length
     source_session, target_session : Session with T and U bins, the movements
     protocol : "corrected" or "published"
-
-    Returns
-    -------
-    array (d, d), orthogonal; ``source @ rotation`` is aligned with the target
-
-    Raises
-    ------
-    ValueError : unknown protocol, shapes that disagree, values that are not finite, no direction in common
     """
     if protocol not in ("corrected", "published"):
         raise ValueError(f"protocol must be corrected or published; got {protocol!r}")
     directions, *averages = _checked_averages(source, target, source_session, target_session)
     if protocol == "corrected":
-        return orthogonal_procrustes(*(average.reshape(-1, average.shape[-1]) for average in averages))[0]
+        return orthogonal_procrustes(*map(np.concatenate, averages))[0]
 
     candidates = np.array([orthogonal_procrustes(*both)[0] for both in zip(*averages, strict=True)])
     # ‖Z R − Z R_k‖² over the bins of direction k is the trace of (R − R_k)ᵀ ZᵀZ (R − R_k).
@@ -60,27 +55,19 @@ def align_affine(
     """The affine map that aligns the trial averages of one embedding with those of another, by least squares.
 
     It may stretch, shear and shift as well as rotate: the most that a linear decoder could compensate. Its
-    gain over the rotation of `align` tells how far two embeddings are from being rotated copies.
-
-    Parameters
-    ----------
-    source, target, source_session, target_session : as in `align`, errors too
-
-    Returns
-    -------
-    matrix (d, d) and offset (d,); ``source @ matrix + offset`` is aligned with the target
+    gain over the rotation of `align` tells how far two embeddings are from being rotated copies. Parameters
+    and errors as there. Returns matrix (d, d) and offset (d,); ``source @ matrix + offset`` is aligned.
     """
     _, *averages = _checked_averages(source, target, source_session, target_session)
-    here, there = (average.reshape(-1, average.shape[-1]) for average in averages)
-    fitted = LinearRegression().fit(here, there)
+    fitted = LinearRegression().fit(*map(np.concatenate, averages))
     return fitted.coef_.T, fitted.intercept_
 
 
 def _checked_averages(source, target, source_session, target_session):
     """`common_averages` of two embeddings, after checks."""
     source, target = check_embedding(source, source_session), check_embedding(target, target_session)
-    dimensions = f"{source.shape[1]} and {target.shape[1]}"
     if source.shape[1] != target.shape[1]:
+        dimensions = f"{source.shape[1]} and {target.shape[1]}"
         raise ValueError(f"embeddings of {dimensions} dimensions cannot be aligned")
     return common_averages([source, target], [source_session, target_session])
 
@@ -101,14 +88,8 @@ def check_embedding(embedding, session):
 def common_averages(embeddings: Sequence, sessions: Sequence[Session]) -> tuple[np.ndarray, ...]:
     """Trial averages of several embeddings (T, d), of sessions with T bins each.
 
-    Returns
-    -------
-    directions : array (K,), degrees; those that every session has
-    averages : one array (K, bins, d) per session; bins of the shortest trial of all
-
-    Raises
-    ------
-    ValueError : no direction in common
+    Returns the directions (K,), degrees, that every session has, and per session an array (K, bins, d) of the
+    bins of the shortest trial of all. Raises ValueError where no direction is common.
     """
     averaged = [s.average_by_direction(z) for z, s in zip(embeddings, sessions, strict=True)]
     directions = reduce(np.intersect1d, (own for own, _ in averaged))

@@ -37,6 +37,11 @@ def run(
 ) -> list[dict]:
     """Fit and score every combination of sessions, methods and seeds.
 
+    Returns the rows of `score_run` in the order sessions, methods, seeds. Raises ValueError for an unknown
+    method or decoder before anything is fitted, and RuntimeError after all other runs are finished, when some
+    failed: it names session, method and seed of each. With a cache the others are kept, and the next call
+    does only what is missing.
+
     Parameters
     ----------
     sessions : list of Session, or one
@@ -46,23 +51,12 @@ def run(
     n_jobs : int, processes as in joblib.Parallel; -1: one per core
     cache : folder for embeddings and scores, or None to compute them all
     verbose : bool, show a progress bar
-
-    Returns
-    -------
-    list of dict, the rows of `score_run` in the order sessions, methods, seeds
-
-    Raises
-    ------
-    ValueError : an unknown method or decoder, before anything is fitted
-    RuntimeError : after all other runs are finished, when some failed; names session, method and seed of
-        each. With a cache the others are kept, and the next call does only what is missing.
     """
     jobs, decoders = _jobs(sessions, methods, seeds), _runs.check_decoders(decoders)
-    keys = [_runs.job_key(job, cache) for job in jobs]
-    calls = [
-        (("scores", key, decoders), _scores, (job, decoders, cache, key))
-        for job, key in zip(jobs, keys, strict=True)
-    ]
+    calls = []
+    for job in jobs:
+        key = _runs.job_key(job, cache)
+        calls.append((("scores", key, decoders), _scores, (job, decoders, cache, key)))
     return [row for rows in _parallel(calls, jobs, cache, n_jobs, verbose) for row in rows]
 
 
@@ -93,20 +87,14 @@ def transfer(
 ) -> list[dict]:
     """Decode sessions through other sessions.
 
+    Returns the rows of `transfer_run` with each run as the source; its targets are the runs of the same
+    method, seed and settings.
+
     Parameters
     ----------
     runs : list of Run of `embed`
     pairs : callable, (source Session, target Session) -> bool, whether to decode one through the other
-    decoders, n_jobs, cache, verbose : as in `run`
-
-    Returns
-    -------
-    list of dict, the rows of `transfer_run` with each run as the source; its targets are the runs of the same
-    method, seed and settings
-
-    Raises
-    ------
-    RuntimeError : as in `run`
+    decoders, n_jobs, cache, verbose : as in `run`, errors too
     """
     runs, decoders = list(runs), _runs.check_decoders(decoders)
     slim = [_without_rates(run) for run in runs]
@@ -114,10 +102,10 @@ def transfer(
     alike = [[r.about[key] for key in ("method", "seed", "settings")] for r in runs]
     calls, sources = [], []
     for i, source in enumerate(runs):
-        j = [j for j, r in enumerate(runs) if alike[j] == alike[i] and pairs(source.session, r.session)]
-        if j:
-            key = ("transfer", digests[i], [digests[k] for k in j], decoders, versions(), source_digest())
-            calls.append((key, transfer_run, (slim[i], [slim[k] for k in j], decoders)))
+        js = [j for j, r in enumerate(runs) if alike[j] == alike[i] and pairs(source.session, r.session)]
+        if js:
+            key = ("transfer", digests[i], [digests[j] for j in js], decoders, versions(), source_digest())
+            calls.append((key, transfer_run, (slim[i], [slim[j] for j in js], decoders)))
             sources.append(_runs.Job(source.session, source.about["method"], source.about["seed"], None))
     return [row for rows in _parallel(calls, sources, cache, n_jobs, verbose) for row in rows]
 
@@ -148,35 +136,32 @@ def _jobs(sessions, methods, seeds):
 def _parallel(calls, jobs, cache, n_jobs, verbose):
     """The results of cached calls, in order: stored ones are read, the others computed in parallel."""
     function = _runs.cached(cache)
-    results = {i: found for i, call in enumerate(calls) if (found := _stored(function, call)) is not None}
-    waiting = [i for i in range(len(calls)) if i not in results]
-    failures = {}
+    stored = [_stored(function, call) for call in calls]
+    outcomes = {i: (found, None) for i, found in enumerate(stored) if found is not None}
+    waiting = [i for i in range(len(calls)) if i not in outcomes]
 
     def compute(indices):
         work = (delayed(_attempt)(function, i, calls[i]) for i in indices)
-        for i, result, failure in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
+        for i, outcome in Parallel(n_jobs=n_jobs, return_as="generator_unordered")(work):
             bar.update()
-            if failure is None:
-                results[i] = result
-            else:
-                failures[i] = failure
+            outcomes[i] = outcome
 
     with tqdm(total=len(waiting), desc="runs", disable=not verbose) as bar:
         try:
             compute(waiting)
         except Exception:  # a killed worker, e.g. out of memory: one by one, to lose only the run that fails
-            for i in [i for i in waiting if i not in results and i not in failures]:
+            for i in [i for i in waiting if i not in outcomes]:
                 try:
                     compute([i])
                 except Exception:
-                    failures[i] = traceback.format_exc()
-    if failures:
-        told = []
-        for i, failure in sorted(failures.items()):
-            session, method, seed, _ = jobs[i]
+                    outcomes[i] = (None, traceback.format_exc())
+    told = []
+    for i, (session, method, seed, _) in enumerate(jobs):
+        if failure := outcomes[i][1]:
             told.append(f"{session.name} {session.area}, {method}, seed {seed}:\n{failure}")
-        raise RuntimeError(f"{len(failures)} of {len(calls)} failed\n" + "\n".join(told))
-    return [results[i] for i in range(len(calls))]
+    if told:
+        raise RuntimeError(f"{len(told)} of {len(calls)} failed\n" + "\n".join(told))
+    return [outcomes[i][0] for i in range(len(calls))]
 
 
 def _stored(function, call):
@@ -190,8 +175,8 @@ def _stored(function, call):
 
 
 def _attempt(function, i, call):
-    """In a worker: the result of a call, or why there is none."""
+    """In a worker: the result of a call and None, or None and why there is none."""
     try:
-        return i, function(*call), None
+        return i, (function(*call), None)
     except Exception:
-        return i, None, traceback.format_exc()
+        return i, (None, traceback.format_exc())

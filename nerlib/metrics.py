@@ -1,13 +1,9 @@
 """Scores of decoded movements in the published and the corrected protocol (Methods page, *Protocols*)."""
 
 import numpy as np
-import torch
 from scipy.spatial import procrustes
-from scipy.spatial.distance import cdist
-from scipy.stats import rankdata
 from sklearn.metrics import r2_score
 
-from nerlib.losses import Columns, label_distances
 from nerlib.session import Session
 
 
@@ -56,6 +52,10 @@ def score(
       on the data that are scored;
     - ``corrected``: velocity is R²(true, decoded), and the time bin is ``peak_bin``.
 
+    Returns a dict: protocol -> {"velocity_r2", "position_r2"}, and with directions "direction_accuracy" and
+    the scores of `single_trial`, which the paper does not have. Raises ValueError for lengths that disagree,
+    and for held-out data without ``peak_bin``.
+
     Parameters
     ----------
     velocity, direction : arrays (T, k) and (T,), decoded (mm/s, degrees); direction None where there are none
@@ -63,15 +63,6 @@ def score(
     held_out : bool, whether decoder and embedding were fitted on other trials
     peak_bin : int, the time bin chosen on training data, needed when ``held_out``; where some trial is
         shorter, the last bin that all of them reach
-
-    Returns
-    -------
-    dict: protocol -> {"velocity_r2", "position_r2"}, and with directions "direction_accuracy" and the scores
-    of `single_trial`, which the paper does not have
-
-    Raises
-    ------
-    ValueError : lengths that disagree, or held-out data without ``peak_bin``
     """
     shapes = [None if values is None else np.shape(values) for values in (velocity, direction)]
     expected = [None if v is None else v.shape for v in (session.velocity, session.direction)]
@@ -96,31 +87,21 @@ def score(
 
 
 def single_trial(velocity: np.ndarray, session: Session) -> dict[str, float]:
-    """How well decoded velocity follows a single trial, beyond the average reach to its target.
+    """How well decoded ``velocity`` (T, k), mm/s, follows single trials, beyond the average to the target.
 
     The mean of each direction and time bin is removed from decoded and true velocity alike. What is left is
     how a trial differs from the others to the same target; bins beyond the shortest trial do not count.
 
-    Parameters
-    ----------
-    velocity : array (T, k), decoded (mm/s)
-    session : Session with T bins and directions, the truth
-
-    Returns
-    -------
-    dict: "single_trial_r2" and "single_trial_correlation" (Pearson's), averaged over columns. Playing back
-    the average reach scores 0 in both; both are 0 where true trials do not differ
-
-    Raises
-    ------
-    ValueError : a session without directions
+    Returns a dict of "single_trial_r2" and "single_trial_correlation" (Pearson's), averaged over columns.
+    Playing back the average reach scores 0 in both; both are 0 where true trials do not differ. Raises
+    ValueError for a session without directions.
     """
     rest = []
-    of_bin = np.unique(session.direction, return_inverse=True)[1]
     kept = session.bin_in_trial < session.trial_lengths.min()
     for values in (session.velocity, velocity):
-        _, averages = session.average_by_direction(values)
-        rest.append(np.asarray(values, np.float64)[kept] - averages[of_bin[kept], session.bin_in_trial[kept]])
+        directions, averages = session.average_by_direction(values)
+        of_bin = np.searchsorted(directions, session.direction[kept])
+        rest.append(np.asarray(values, np.float64)[kept] - averages[of_bin, session.bin_in_trial[kept]])
     true, decoded = rest
     total, spread = np.square(true).sum(axis=0), np.square(decoded).sum(axis=0)
     floor = 1e-12 * np.square(session.velocity[kept]).sum(axis=0)  # rounding is no difference between trials
@@ -134,56 +115,18 @@ def single_trial(velocity: np.ndarray, session: Session) -> dict[str, float]:
     return {"single_trial_r2": float(r2.mean()), "single_trial_correlation": float(correlation.mean())}
 
 
-def paired_distances(
-    embedding: np.ndarray, labels: np.ndarray, *, n_rows: int = 2000, seed: int = 0, periods: Columns = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of each bin to all others, between labels and between embeddings.
-
-    Parameters
-    ----------
-    embedding, labels : arrays (T, d) and (T, k)
-    n_rows, seed : int, bins drawn without replacement when T is larger, and the seed of the draw
-    periods : as in `losses.ner_loss`
-
-    Returns
-    -------
-    two arrays (rows, rows − 1): label distances, embedding distances
-    """
-    rows = np.random.default_rng(seed).permutation(len(embedding))[:n_rows]
-    others = ~np.eye(len(rows), dtype=bool)
-    between_labels = label_distances(torch.as_tensor(labels[rows]), periods).numpy()
-    embedded = cdist(embedding[rows], embedding[rows])
-    return between_labels[others].reshape(len(rows), -1), embedded[others].reshape(len(rows), -1)
-
-
-def rank_agreement(embedding: np.ndarray, labels: np.ndarray, **options) -> np.ndarray:
-    """For each bin, Spearman's correlation of its distances to others between embedding and labels: (rows,).
-
-    1 means that NER's aim (section 3) is met without exception, 0 is chance. Arguments of `paired_distances`.
-    """
-    ranks = [rankdata(distances, axis=1) for distances in paired_distances(embedding, labels, **options)]
-    labels_, embedded = (r - r.mean(axis=1, keepdims=True) for r in ranks)
-    return (labels_ * embedded).sum(axis=1) / np.sqrt((labels_**2).sum(axis=1) * (embedded**2).sum(axis=1))
-
-
 def consistency(source: np.ndarray, target: np.ndarray) -> float:
     """R² of one session's trial averages aligned to another's: 1 is the same shape, 0 none.
 
     Procrustes analysis: both are centred and scaled to the same size, one is rotated or reflected onto the
-    other, and the residual is the unexplained share. Symmetric in its arguments.
-
-    Parameters
-    ----------
-    source, target : arrays (K, bins, d), averages of the same directions, as of `alignment.common_averages`
-
-    Raises
-    ------
-    ValueError : shapes that disagree, or averages that do not vary
+    other, and the residual is the unexplained share. Symmetric in its arguments, arrays (K, bins, d) with the
+    averages of the same directions, as of `alignment.common_averages`. Raises ValueError for shapes that
+    disagree and averages that do not vary.
     """
     if np.ndim(source) != 3 or np.shape(source) != np.shape(target):
         got = f"got {np.shape(source)} and {np.shape(target)}"
         raise ValueError(f"expected two arrays (directions, bins, d) of one shape; {got}")
-    flat = [np.reshape(x, (-1, np.shape(x)[-1])) for x in (source, target)]
+    flat = [np.concatenate(averages) for averages in (source, target)]
     if not all(np.ptp(x, axis=0).any() for x in flat):
         raise ValueError("averages that do not vary have no shape to compare")
     return 1 - float(procrustes(*flat)[2])

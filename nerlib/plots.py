@@ -37,15 +37,10 @@ _AROUND = ["#d4688f", "#c28700", "#9c5f00", "#5c3d0a", "#231942", "#2b3a9f", "#2
 
 
 def direction_color(direction: float) -> str:
-    """Colour of a direction (degrees): cyclic, dark enough for white paper, ordered in lightness.
-
-    Returns
-    -------
-    str, hexadecimal; lightest at 0°, darkest at 180°
-    """
+    """Colour (hexadecimal) of a direction (degrees): cyclic, from lightest at 0° to darkest at 180°."""
     place = direction / 45 % 8
-    before = np.array([to_rgb(_AROUND[int(place) % 8]), to_rgb(_AROUND[(int(place) + 1) % 8])])
-    return to_hex((1 - place % 1) * before[0] + place % 1 * before[1])
+    before, after = (np.array(to_rgb(_AROUND[(int(place) + step) % 8])) for step in (0, 1))
+    return to_hex((1 - place % 1) * before + place % 1 * after)
 
 
 def draw_sphere(axes: Axes3D, radius: float = 1.0) -> None:
@@ -75,10 +70,7 @@ def column_names(velocity: np.ndarray) -> list[str]:
 def trajectories(embedding: np.ndarray, session: Session) -> Figure:
     """Latent trajectories in 3-D: single trials, coloured by direction, and the average of each direction.
 
-    Parameters
-    ----------
-    embedding : array (T, 3)
-    session : Session with T bins; without directions, single trials are drawn in one colour
+    ``embedding`` is an array (T, 3). In a session without directions, single trials are drawn in one colour.
     """
     directed = session.direction is not None
     figure = plt.figure(figsize=(WIDTH if directed else WIDTH / 2, 3.6), layout="constrained")
@@ -104,14 +96,7 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
 
 
 def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Figure:
-    """Decoded against true velocity and position over time, for the first trials of a session.
-
-    Parameters
-    ----------
-    velocity : array (T, k), decoded (mm/s)
-    session : Session with T bins
-    n_trials : int
-    """
+    """Decoded ``velocity`` (T, k), mm/s, and position over time against the truth, for the first trials."""
     shown = session.select(slice(0, n_trials))
     read, true = velocity[: len(shown.velocity)], shown.velocity
     gaps, seconds = shown.trial_starts[1:], np.arange(len(true)) * session.bin_width
@@ -130,26 +115,5 @@ def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Fig
         panels[0].annotate(f"{shown.direction[start]:.0f}°", place, xycoords=coordinates, fontsize=8)
     panels[-1].legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25), fontsize=8, frameon=False)
     panels[-1].set_xlabel("time (s), trials end to end")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
-
-
-def accuracy(over_time: dict, session: Session, *, chance: float, styles: dict | None = None) -> Figure:
-    """Direction accuracy over the time of a trial.
-
-    Parameters
-    ----------
-    over_time : dict, name -> array (bins,), values in [0, 1], e.g. of `metrics.accuracy_over_time`
-    session : Session
-    chance : float, accuracy of a decoder that has learned nothing
-    styles : dict, name -> properties of its matplotlib line, or None
-    """
-    figure, axes = plt.subplots(figsize=(WIDTH, 2.7), layout="constrained")
-    for name, values in over_time.items():
-        style = (styles or {}).get(name, {})
-        axes.plot(np.arange(len(values)) * session.bin_width, values, label=name, **style)
-    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
-    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
-    figure.legend(frameon=False, fontsize=8, loc="outside right center")
     sns.despine(figure)
     return watermark_simulated(figure, [session])

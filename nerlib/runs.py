@@ -114,7 +114,7 @@ def job_key(job, cache):
 
 
 def _own_source(model):
-    """The source of a model's class, of estimators within, and of their bases; what is `_DIGESTED` left out."""
+    """The source of a model's class, of estimators within and of all bases, but for what is `_DIGESTED`."""
     within = [value for value in model.get_params().values() if isinstance(value, BaseEstimator)]
     kinds = [kind for one in (model, *within) for kind in type(one).__mro__[:-1]]  # the last one is object
     source = ""
@@ -168,17 +168,12 @@ def as_run(job, fitted):
 
 
 def score_run(run: Run, decoders: str | Iterable[str] = ("linear",)) -> list[dict]:
-    """Fit decoders on the training trials of a run, and score both parts.
+    """Fit decoders, "linear" or "kNN", on the training trials of a run, and score both parts.
 
-    Returns
-    -------
-    list of dict, one for each decoder, split ("train", "test") and protocol ("published", "corrected"): the
-    keys of `Run.about`, decoder, split, protocol, the scores of `metrics.score`, seconds (of fitting) and,
-    for sessions with directions, direction_over_time (list, one share per bin)
-
-    Raises
-    ------
-    ValueError : an unknown decoder; there are "linear" and "kNN"
+    Returns a list of dict, one for each decoder, split ("train", "test") and protocol ("published",
+    "corrected"), with the keys of `Run.about`, decoder, split, protocol, the scores of `metrics.score`,
+    seconds (of fitting) and, for sessions with directions, direction_over_time (list, one share per bin).
+    Raises ValueError for an unknown decoder.
     """
     rows = []
     for decoder in check_decoders(decoders):
@@ -198,20 +193,10 @@ def transfer_run(source: Run, targets: list[Run], decoders: str | Iterable[str] 
     again. A third protocol, "affine", is the corrected one with `alignment.align_affine` in place of the
     rotation: for embeddings that agree only up to more than a rotation.
 
-    Parameters
-    ----------
-    source : Run
-    targets : list of Run of the same method; the source may be among them
-    decoders : "linear", "kNN"
-
-    Returns
-    -------
-    list of dict, one for each decoder, target and protocol: the keys of `score_run` without split, for the
-    source, and target, target_area, target_monkey, target_date
-
-    Raises
-    ------
-    ValueError : an unknown decoder; embeddings of different dimensions; no direction in common
+    Targets are runs of the same method, the source may be among them. Returns a list of dict, one for each
+    decoder, target and protocol: the keys of `score_run` without split, for the source, and target,
+    target_area, target_monkey, target_date. Raises ValueError for an unknown decoder, embeddings of different
+    dimensions, and where no direction is common.
     """
     rows = []
     aligned = [{p: _align_test_embedding(t, source, p) for p in TRANSFER_PROTOCOLS} for t in targets]

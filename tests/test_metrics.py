@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
 from sklearn.metrics import r2_score
 from toy import make_session
 
 from nerlib import metrics
-from nerlib.losses import label_distances
 
 
 def test_position_restarts_with_each_trial():
@@ -78,31 +76,6 @@ def test_bad_input_is_refused(session):
         metrics.score(session.velocity[1:], session.direction, session, held_out=False)
     with pytest.raises(ValueError, match="needs peak_bin"):
         metrics.score(session.velocity, session.direction, session, held_out=True)
-
-
-def test_rank_agreement_is_spearmans():
-    rng = np.random.default_rng(0)
-    labels = np.column_stack([100 * rng.normal(size=(30, 2)), 45.0 * rng.integers(0, 8, 30)])
-    embedding = rng.normal(size=(30, 3))
-    found = metrics.rank_agreement(embedding, labels, seed=4, periods=(None, None, 360.0))
-    rows = np.random.default_rng(4).permutation(30)
-    labels, embedding = labels[rows], embedding[rows]
-    import torch
-
-    apart = label_distances(torch.as_tensor(labels), (None, None, 360.0)).numpy()
-    for i in range(30):
-        others = np.arange(30) != i
-        embedded = np.linalg.norm(embedding - embedding[i], axis=1)
-        assert found[i] == pytest.approx(spearmanr(apart[i][others], embedded[others]).statistic)
-
-
-def test_rank_agreement_of_a_perfect_and_of_a_random_embedding():
-    rng = np.random.default_rng(0)
-    line = rng.random((300, 1))
-    assert metrics.rank_agreement(line, 5 * line) == pytest.approx(1)
-    random = metrics.rank_agreement(rng.random((300, 1)), line)
-    assert abs(random.mean()) < 0.05
-    assert metrics.rank_agreement(line, line, n_rows=50).shape == (50,)
 
 
 def test_consistency_by_construction():

@@ -27,7 +27,6 @@ def drawn(session):
     return {
         "trajectories": plots.trajectories(on_sphere(session), session),
         "decoded": plots.decoded(session.velocity, session, n_trials=2),
-        "accuracy": plots.accuracy({"test": np.linspace(0, 1, 5)}, session, chance=0.125),
     }
 
 
@@ -116,10 +115,3 @@ def test_trajectories_beyond_the_sphere_are_in_view(session):
         for axes in plots.trajectories(radius * embedding, session).axes:
             for limits in (axes.get_xlim(), axes.get_ylim(), axes.get_zlim()):
                 np.testing.assert_allclose(limits, (-radius, radius))
-
-
-def test_accuracy_takes_line_styles(session):
-    styles = {"b": {"color": "red", "linestyle": "--"}}
-    lines = plots.accuracy({"a": [0, 1], "b": [1, 0]}, session, chance=0.5, styles=styles).axes[0].lines
-    assert (lines[1].get_color(), lines[1].get_linestyle(), lines[0].get_linestyle()) == ("red", "--", "-")
-    assert np.allclose(lines[0].get_xdata(), [0, session.bin_width])

@@ -22,8 +22,18 @@ from nerlib.session import Session
 
 
 def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
-    """`nerlib.plots.accuracy` with the line of each method as in `line_styles`."""
-    return plots.accuracy(over_time, session, chance=chance, styles=line_styles(over_time))
+    """Direction accuracy over the time of a trial; ``chance`` is that of a decoder that has learned nothing.
+
+    ``over_time``: dict, name -> array (bins,), values in [0, 1], e.g. of `metrics.accuracy_over_time`.
+    """
+    figure, axes = plt.subplots(figsize=(plots.WIDTH, 2.7), layout="constrained")
+    for name, style in line_styles(over_time).items():
+        axes.plot(np.arange(len(over_time[name])) * session.bin_width, over_time[name], label=name, **style)
+    axes.axhline(chance, color="0.6", linestyle=":", label="chance")
+    axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
+    figure.legend(frameon=False, fontsize=8, loc="outside right center")
+    sns.despine(figure)
+    return watermark_simulated(figure, [session])
 
 
 def show_interactive(embedding: np.ndarray, session: Session) -> HTML:

@@ -5,10 +5,14 @@ from itertools import cycle
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+import torch
 from matplotlib.figure import Figure
+from scipy.spatial.distance import cdist
+from scipy.stats import rankdata
 from sklearn.metrics import r2_score
 
 from companion.style import small_text
+from nerlib.losses import Columns, label_distances
 from nerlib.plots import DECODED, TRUE, WIDTH, column_names, watermark_simulated
 from nerlib.session import Session
 
@@ -26,6 +30,38 @@ def loss_curve(curve: np.ndarray, session: Session) -> Figure:
     axes.set(xlabel="training step", ylabel="loss")
     sns.despine(figure)
     return watermark_simulated(figure, [session])
+
+
+def paired_distances(
+    embedding: np.ndarray, labels: np.ndarray, *, n_rows: int = 2000, seed: int = 0, periods: Columns = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distances of each bin to all others, between labels and between embeddings.
+
+    Parameters
+    ----------
+    embedding, labels : arrays (T, d) and (T, k)
+    n_rows, seed : int, bins drawn without replacement when T is larger, and the seed of the draw
+    periods : as in `losses.ner_loss`
+
+    Returns
+    -------
+    two arrays (rows, rows − 1): label distances, embedding distances
+    """
+    rows = np.random.default_rng(seed).permutation(len(embedding))[:n_rows]
+    others = ~np.eye(len(rows), dtype=bool)
+    between_labels = label_distances(torch.as_tensor(labels[rows]), periods).numpy()
+    embedded = cdist(embedding[rows], embedding[rows])
+    return between_labels[others].reshape(len(rows), -1), embedded[others].reshape(len(rows), -1)
+
+
+def rank_agreement(embedding: np.ndarray, labels: np.ndarray, **options) -> np.ndarray:
+    """For each bin, Spearman's correlation of its distances to others between embedding and labels: (rows,).
+
+    1 means that NER's aim (section 3) is met without exception, 0 is chance. Arguments of `paired_distances`.
+    """
+    ranks = [rankdata(distances, axis=1) for distances in paired_distances(embedding, labels, **options)]
+    labels_, embedded = (r - r.mean(axis=1, keepdims=True) for r in ranks)
+    return (labels_ * embedded).sum(axis=1) / np.sqrt((labels_**2).sum(axis=1) * (embedded**2).sum(axis=1))
 
 
 @small_text

@@ -1,13 +1,16 @@
-"""Figures of the first chapter show what they are given, and say when it is simulated."""
+"""Figures of the first chapter show what they are given, and say when it is simulated; scores by hand."""
 
 from dataclasses import replace
 
 import matplotlib
 import numpy as np
 import pytest
+import torch
+from scipy.stats import spearmanr
 from toy import make_session
 
 from companion import idea
+from nerlib.losses import label_distances
 
 matplotlib.use("Agg")
 
@@ -49,3 +52,26 @@ def test_the_same_error_costs_slow_bins_more(session):
     found = idea.r2_by_speed(session.velocity + noise, session)
     assert found["slow"] < found["all"] < 1 and found["slow"] < found["fast"] < 1
     assert set(idea.r2_by_speed(session.velocity, session).values()) == {1.0}
+
+
+def test_rank_agreement_is_spearmans():
+    rng = np.random.default_rng(0)
+    labels = np.column_stack([100 * rng.normal(size=(30, 2)), 45.0 * rng.integers(0, 8, 30)])
+    embedding = rng.normal(size=(30, 3))
+    found = idea.rank_agreement(embedding, labels, seed=4, periods=(None, None, 360.0))
+    rows = np.random.default_rng(4).permutation(30)
+    labels, embedding = labels[rows], embedding[rows]
+    apart = label_distances(torch.as_tensor(labels), (None, None, 360.0)).numpy()
+    for i in range(30):
+        others = np.arange(30) != i
+        embedded = np.linalg.norm(embedding - embedding[i], axis=1)
+        assert found[i] == pytest.approx(spearmanr(apart[i][others], embedded[others]).statistic)
+
+
+def test_rank_agreement_of_a_perfect_and_of_a_random_embedding():
+    rng = np.random.default_rng(0)
+    line = rng.random((300, 1))
+    assert idea.rank_agreement(line, 5 * line) == pytest.approx(1)
+    random = idea.rank_agreement(rng.random((300, 1)), line)
+    assert abs(random.mean()) < 0.05
+    assert idea.rank_agreement(line, line, n_rows=50).shape == (50,)

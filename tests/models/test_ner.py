@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.utils.estimator_checks import check_estimator
 
+from companion.idea import rank_agreement
 from nerlib import NER
-from nerlib.metrics import rank_agreement
 
 PERIODS = (None, None, 360.0)
 QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu", "periods": PERIODS}
