@@ -20,14 +20,14 @@ def align(
 ) -> np.ndarray:
     """The rotation or reflection that aligns the trial averages of one embedding with those of another.
 
-    Returns an orthogonal array (d, d); ``source @ rotation`` is aligned with the target. Raises ValueError for
-    an unknown protocol, shapes that disagree, values that are not finite, and no direction in common.
-
     - ``corrected``: one orthogonal Procrustes fit to the averages of all directions at once. Give it training
       trials only, and test trials stay unseen.
     - ``published``: one fit per direction; then, of these maps, the one whose result for the whole session is
       nearest to the session rotated direction by direction. The paper gave it all trials, including those of
       the target that were scored afterwards.
+
+    Returns an orthogonal array (d, d); ``source @ rotation`` is aligned with the target. Raises ValueError
+    for an unknown protocol, shapes that disagree, values that are not finite, and no direction in common.
 
     Parameters
     ----------

@@ -39,8 +39,8 @@ _AROUND = ["#d4688f", "#c28700", "#9c5f00", "#5c3d0a", "#231942", "#2b3a9f", "#2
 def direction_color(direction: float) -> str:
     """Colour (hexadecimal) of a direction (degrees): cyclic, from lightest at 0° to darkest at 180°."""
     place = direction / 45 % 8
-    before, after = (np.array(to_rgb(_AROUND[(int(place) + step) % 8])) for step in (0, 1))
-    return to_hex((1 - place % 1) * before + place % 1 * after)
+    colors = np.array([to_rgb(_AROUND[(int(place) + step) % 8]) for step in (0, 1)])
+    return to_hex((1 - place % 1) * colors[0] + place % 1 * colors[1])
 
 
 def draw_sphere(axes: Axes3D, radius: float = 1.0) -> None:
@@ -96,7 +96,7 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
 
 
 def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Figure:
-    """Decoded ``velocity`` (T, k), mm/s, and position over time against the truth, for the first trials."""
+    """Decoded ``velocity`` (T, k), mm/s, and position against the truth over time, of the first trials."""
     shown = session.select(slice(0, n_trials))
     read, true = velocity[: len(shown.velocity)], shown.velocity
     gaps, seconds = shown.trial_starts[1:], np.arange(len(true)) * session.bin_width

@@ -31,7 +31,8 @@ TRANSFER_PROTOCOLS = (*PROTOCOLS, "affine")
 SPLITS = ("train", "test")
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
 _NOT_SETTINGS = ("random_state", "device", "verbose")
-_DIGESTED = {"nerlib", "sklearn", *sys.stdlib_module_names} - {"builtins"}  # what `versions` tells as well
+# Packages whose code `source_digest` and `versions` tell. Classes made by exec claim to be builtins.
+_DIGESTED = {"nerlib", "sklearn", *sys.stdlib_module_names} - {"builtins"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,8 @@ def fit_run(
         If it has a parameter ``periods`` and that is None, `Session.periods` is used
     seed : int, the estimator's ``random_state``
     name : str or None, name of the method in tables; None: as given, or the estimator's class
-    cache : folder to keep embeddings in, or None
+    cache : folder to keep embeddings in, or None. An estimator from outside of nerlib is known by the source
+        of its class and bases; after a change in functions that they call, take another folder
     """
     job = make_job(session, name, method, seed)
     return as_run(job, cached(cache)(("fit", job_key(job, cache)), fit_job, (job,)))
