@@ -70,8 +70,7 @@ def sort_rows(distances):
     """The columns of each row from near to far (int32) and their distances, from distances (rows, m) >= 0.
 
     Distances are not negative, so the bits of a float32 sort as integers do. Its lowest bits make room for
-    the column, and one plain sort of 32-bit words gives a nearly perfect order, many times faster than an
-    argsort; what the lost bits left undecided is then settled by the exact distances.
+    the column: a plain sort of 32-bit words, far faster than an argsort, leaves little for `_fix_order`.
     """
     m = distances.shape[1]
     low = np.uint32((1 << (m - 1).bit_length()) - 1)

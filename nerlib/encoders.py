@@ -1,5 +1,7 @@
 """The network of NER and CEBRA (section 3): one time bin in, one point on a sphere out."""
 
+from itertools import pairwise
+
 import numpy as np
 from scipy.special import erf
 from torch import nn
@@ -9,8 +11,8 @@ from torch.nn.functional import normalize
 class ReadIn(nn.Linear):
     """A session's own layer in joint training: its neurons to `WIDTH` signals, the same way in each bin.
 
-    Maps a float tensor (B, window × n_neurons) to (B, window × WIDTH). What the history means is for the
-    shared layers to say, so a new session has n_neurons × WIDTH weights to learn, whatever the window.
+    Maps a float tensor (B, window × n_neurons) to (B, window × WIDTH). A new session has n_neurons × WIDTH
+    weights to learn, whatever the window.
     """
 
     WIDTH = 16
@@ -25,20 +27,13 @@ class ReadIn(nn.Linear):
 class Encoder(nn.Sequential):
     """Linear(N, 32) GELU Linear(32, 32) GELU Linear(32, 16) GELU Linear(16, d), scaled to unit length.
 
-    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows.
-
-    Parameters
-    ----------
-    n_inputs : int, neurons × bins of history
-    n_components : int, d
-    before : modules that come first, as the `ReadIn` of a joint fit
+    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows. Inputs are neurons × bins of
+    history; ``before`` are modules that come first, as the `ReadIn` of a joint fit.
     """
 
     def __init__(self, n_inputs, n_components=3, *before):
         widths = (n_inputs, 32, 32, 16)
-        hidden = (
-            layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), nn.GELU())
-        )
+        hidden = (layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.GELU()))
         super().__init__(*before, *hidden, nn.Linear(widths[-1], n_components))
 
     def forward(self, rates):
@@ -50,20 +45,16 @@ class Encoder(nn.Sequential):
 
     def for_session(self, n_neurons, window):
         """An encoder for other neurons: a first layer of its own, all other layers are these very ones."""
-        own = self[0]
-        first = (
-            ReadIn(n_neurons) if isinstance(own, ReadIn) else nn.Linear(n_neurons * window, own.out_features)
-        )
+        if isinstance(self[0], ReadIn):
+            first: nn.Module = ReadIn(n_neurons)
+        else:
+            first = nn.Linear(n_neurons * window, self[0].out_features)
         other = Encoder.__new__(Encoder)
         nn.Sequential.__init__(other, first, *list(self)[1:])
         return other
 
     def embed_few(self, rates):
-        """The same for a float32 array (B, n_inputs) on the CPU, in NumPy, without gradients.
-
-        For a bin at a time, as a decoder in a closed loop would ask: torch takes several times as long to
-        start its operations as these take to finish.
-        """
+        """The same for a float32 array (B, n_inputs), in NumPy, which starts faster: for a closed loop."""
         point = rates
         for layer in self:
             if isinstance(layer, nn.GELU):

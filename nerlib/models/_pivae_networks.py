@@ -55,10 +55,9 @@ def poisson_log_likelihood(counts, rate):
 
 
 def centred_windows(rates, trial, window):
-    """Windows of rates (T, N): w//2 bins before a bin to (w−1)//2 after it, zero outside of the trial.
+    """A callable from bins (B,) to windows (w, B, N) of rates (T, N), in order of time.
 
-    ``trial`` is None for one uninterrupted stretch. Returns a callable, int tensor (B,) of bins -> tensor
-    (w, B, N), the rates in order of time.
+    From w//2 bins before a bin to (w−1)//2 after it, zero outside of the trial; None is one stretch.
     """
     n_bins, offsets = len(rates), torch.arange(window, device=rates.device) - window // 2
     change = np.zeros(n_bins - 1, bool) if trial is None else trial[1:] != trial[:-1]

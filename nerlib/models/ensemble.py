@@ -18,13 +18,12 @@ from nerlib.models._common import Method, check_numbers
 class Ensemble(Method):
     """Several fits of one method from different seeds, rotated onto the first one and averaged.
 
-    It helps a method whose embeddings from different seeds are the same up to a rotation or reflection, as
-    those of NER are (chapter *Another day*). The rotations are fitted on the training bins.
+    It helps where embeddings from different seeds are the same up to a rotation or reflection, as those of
+    NER are (chapter *Another day*). The rotations are fitted on the training bins.
 
     Parameters
     ----------
-    estimator : an unfitted method with a ``random_state``, whose embeddings have rows of unit length: NER,
-        CEBRA or Bottleneck
+    estimator : an unfitted NER, CEBRA or Bottleneck
     n_members : int, fits
     random_state : int, RandomState or None; the members' seeds are drawn from it
 
@@ -46,8 +45,7 @@ class Ensemble(Method):
 
         Raises
         ------
-        ValueError, TypeError : ``n_members`` is no positive integer, several sessions, or what the members
-            refuse
+        ValueError, TypeError : a wrong ``n_members``, several sessions, or what the members refuse
         """
         check_numbers(self, Integral, "n_members")
         if joint.is_list(X):

@@ -13,8 +13,7 @@ from nerlib.sampling import stacked
 class PCA(decomposition.PCA):
     """Principal components of the rates in each bin (Methods page, *Other methods*); labels are ignored.
 
-    Always by a full decomposition, so the result involves no chance. Attributes are those of scikit-learn's
-    ``PCA``, e.g. ``components_``, ``explained_variance_ratio_``.
+    By a full decomposition, which involves no chance. Attributes are those of scikit-learn's ``PCA``.
 
     Parameters
     ----------
