@@ -3,13 +3,14 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from nerlib.losses import check_per_column
 from nerlib.session import trial_bounds
 
 _PREFETCH = 32  # batches drawn at once: one query of the tree serves them all
 
 
 def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, lengths=None, periods=None, weights=None):
-    """Draw references and positives, endlessly (Methods page, *NER*).
+    """Draw references and positives, endlessly: pairs of int arrays (batch_size,) (Methods page, *NER*).
 
     A reference is any bin, drawn with replacement. Its positive is the bin whose movement is nearest to
     the reference's movement plus the change over one time step at a random bin. "Movement" is the linear
@@ -21,13 +22,8 @@ def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, lengths=None,
     batch_size : int, pairs per batch
     rng : numpy.random.Generator
     trial : int array (T,) or None; a time step never crosses trials
-    lengths : ints that sum to T, the bins of each session, or None for one session; see `draw_bins`. A
-        positive may come from any session
+    lengths : ints that sum to T, the bins of each session, or None for one session; see `draw_bins`
     periods, weights : k entries or None, as in `losses.ner_loss`
-
-    Yields
-    ------
-    reference, positive : int arrays (batch_size,)
 
     Raises
     ------
@@ -52,11 +48,7 @@ def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, lengths=None,
 def draw_bins(rng, lengths, size) -> np.ndarray:
     """Bins drawn with replacement: a session first, each as likely as any other, then one of its bins.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-    lengths : ints, the bins of each session; sessions lie one after the other
-    size : int or tuple, the shape of the result
+    ``lengths`` are the bins of each session, one session after the other; ``size`` is the result's shape.
     """
     if len(lengths) == 1:
         return rng.integers(lengths[0], size=size)
@@ -66,11 +58,10 @@ def draw_bins(rng, lengths, size) -> np.ndarray:
 
 
 def _movement(labels, periods, weights):
-    n_columns = labels.shape[1]
-    periods = (None,) * n_columns if periods is None else periods
-    scale = np.ones(n_columns) if weights is None else np.asarray(weights, float)
-    used = [c for c in range(n_columns) if scale[c] > 0]
-    if not used:
+    periods = check_per_column("periods", periods, labels.shape[1], None)
+    scale = np.asarray(check_per_column("weights", weights, labels.shape[1], 1.0), float)
+    used = np.flatnonzero(scale)
+    if not len(used):
         raise ValueError(f"weights are {weights}: no label column counts; give one of them a positive weight")
     linear = [c for c in used if periods[c] is None]
     if linear:
@@ -81,19 +72,9 @@ def _movement(labels, periods, weights):
 
 
 def history(trial: np.ndarray | None, n_bins: int, window: int):
-    """For each bin, the bins of its window, the latest first; a window stops at the trial's first bin.
+    """A callable from bins (B,) to the bins of their windows (B, window), the latest first.
 
-    The first bin of a trial stands in for the bins before it.
-
-    Parameters
-    ----------
-    trial : int array (T,) or None for one uninterrupted stretch
-    n_bins : int, T
-    window : int >= 1, bins
-
-    Returns
-    -------
-    callable: int array (B,) of bins -> int array (B, window)
+    The first bin of a trial stands in for those before it; ``trial`` (T,) is None for one stretch of T bins.
     """
     lags = np.arange(window)
     if trial is None:

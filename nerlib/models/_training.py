@@ -5,29 +5,21 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from tqdm import trange
 
 from nerlib.models._common import single_thread
 
 
-def train(weights, embed, objective, steps, *, learning_rate, weight_averaging):
-    """Fit weights with Adam, in place.
+def train(method, weights, embed, objective, max_iter=None):
+    """Fit weights with Adam, in place, as the parameters of a method say; returns the loss of each step.
 
-    Parameters
-    ----------
-    weights : list of tensors
-    embed : callable, bins (B,) -> embedding (B, d)
-    objective : batches, loss, parameters, as `EncoderMethod._objective` returns them
-    steps : range, or a progress bar over one
-    learning_rate, weight_averaging : as in `EncoderMethod`
-
-    Returns
-    -------
-    float array, the loss of each step; where it is not finite, the weights are useless
+    ``embed`` maps bins (B,) to points (B, d); ``objective`` is what `EncoderMethod._objective` returns.
     """
-    batches, loss, parameters = objective
+    (batches, loss, parameters), weights = objective, list(weights)
+    steps = trange(max_iter or method.max_iter, desc=type(method).__name__, disable=not method.verbose)
     means = [weight.detach().clone() for weight in weights]
-    unaveraged = len(steps) - round(weight_averaging * len(steps))
-    optimizer = torch.optim.Adam([*weights, *parameters], lr=learning_rate, fused=True)
+    unaveraged = len(steps) - round(method.weight_averaging * len(steps))
+    optimizer = torch.optim.Adam([*weights, *parameters], lr=method.learning_rate, fused=True)
     # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
     curve = torch.empty(len(steps), device=weights[0].device)
     with single_thread() as cores, _prefetched(batches, cores) as draw:
@@ -46,7 +38,10 @@ def train(weights, embed, objective, steps, *, learning_rate, weight_averaging):
     if unaveraged < len(steps):
         for mean, weight in zip(means, weights, strict=True):
             weight.data = mean
-    return curve.cpu().numpy().astype(np.float64)
+    losses = curve.cpu().numpy().astype(np.float64)
+    if not np.isfinite(losses).all():
+        raise method._diverged(f"step {int(np.argmin(np.isfinite(losses)))}")
+    return losses
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""What the methods share that train NER's network: fit, transform, save and load.
-
-Such a method only says how a batch is drawn and what its loss is; see `EncoderMethod._objective`.
-"""
+"""What the methods share that train NER's network: all but how a batch is drawn, and its loss."""
 
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
@@ -13,11 +10,10 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from tqdm import trange
 
 from nerlib.encoders import Encoder, ReadIn
 from nerlib.models import _saving, joint
-from nerlib.models._common import Method, as_tensor, check_numbers, pick_device, seeded
+from nerlib.models._common import FLOATS, Method, as_tensor, check_numbers, pick_device, seeded
 from nerlib.models._training import train
 from nerlib.sampling import history, stacked
 
@@ -46,12 +42,11 @@ class EncoderMethod(Method):
 
     Attributes
     ----------
-    encoder_ : torch module, fitted; of several sessions, that of the first
-    encoders_ : list of torch modules, one a session; they share all layers but the first
+    encoders_ : list of fitted torch modules, one a session; they share all layers but the first
+    encoder_ : the first of them
     anchors_ : `joint.Anchors`, some of the training bins, to which `add_session` aligns
     loss_curve_ : float array (``n_iter_``,), the loss of each step
-    n_iter_ : int, steps taken
-    n_features_in_ : int, neurons (of the first session)
+    n_iter_, n_features_in_ : int, steps taken, and neurons (of the first session)
     """
 
     _fitted = "encoder_"
@@ -69,29 +64,18 @@ class EncoderMethod(Method):
 
     @abstractmethod
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
-        """How a batch is drawn, and its loss.
+        """How batches of bins of labels (T, k) are drawn, and their loss.
 
-        Parameters
-        ----------
-        labels : float64 array (T, k)
-        trial : int array (T,) or None
-        rng : numpy.random.Generator
-        device : torch.device
-        lengths : ints, the bins of each session, which are drawn equally often; None: one session
-        anchors : float32 array (M, n_components) or None, the embedding of the first M bins if it is fixed
-
-        Returns
-        -------
-        batches : endless iterator of (bins, target): an int array (B,), and what the loss needs besides
-        loss : callable, (embedding (B, n_components), target) -> scalar tensor
-        parameters : list of tensors to train together with the encoder's
+        ``lengths`` are the bins of each session, None for one session; ``anchors`` (M, n_components) is the
+        embedding of the first M bins if it is fixed. Returns an endless iterator of (bins (B,), target), a
+        callable (embedding (B, n_components), target) -> scalar, and a list of tensors to train besides.
         """
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Train the network, on one session or on several.
 
         Lists of arrays, one a session, train jointly: a first layer for each session, all other layers
-        shared, and one loss over bins of all sessions, so that all are embedded in one space.
+        shared, and one loss over bins of all sessions, so that all are embedded in one space. Returns self.
 
         Parameters
         ----------
@@ -100,14 +84,9 @@ class EncoderMethod(Method):
         trial : int array (T,) or None, the trial of each bin; neither history nor a time step crosses trials.
             None: one uninterrupted stretch
 
-        Returns
-        -------
-        self
-
         Raises
         ------
-        ValueError : a parameter out of range, NaN, lengths that disagree, training that diverged
-        TypeError : a parameter of the wrong type
+        ValueError, TypeError : bad parameters, NaN, lengths that disagree, training that diverged
         """
         self._check_parameters()
         if is_joint := joint.is_list(X):
@@ -122,15 +101,14 @@ class EncoderMethod(Method):
         labels, trial, lengths = joint.pool(sessions)
         with seeded(int(seeds[1])):
             n_neurons = [rates.shape[1] for rates, *_ in sessions]
-            encoders = [self._make_encoder(n_neurons[0], is_joint)]
-            encoders += [encoders[0].for_session(n, self.window) for n in n_neurons[1:]]
-            encoders = [encoder.to(device) for encoder in encoders]
+            first = self._make_encoder(n_neurons[0], is_joint)
+            others = [first.for_session(n, self.window) for n in n_neurons[1:]]
+            encoders = [encoder.to(device) for encoder in (first, *others)]
             objective = self._objective(labels, trial, np.random.default_rng(seeds[0]), device, lengths)
         dropout = torch.Generator(device).manual_seed(int(seeds[2]))
         if not is_joint:
-            gather = self._training_gatherer(sessions[0][0], sessions[0][2], device, dropout)
-            weights, embed = encoders[0].parameters(), lambda bins: encoders[0](gather(bins))
-            self.loss_curve_ = self._train(weights, embed, objective)
+            gather = self._gatherer(sessions[0][0], sessions[0][2], device, dropout)
+            self.loss_curve_ = train(self, first.parameters(), lambda bins: first(gather(bins)), objective)
         else:
             self.loss_curve_ = joint.train_jointly(self, encoders, sessions, objective, dropout)
         self.n_iter_ = len(self.loss_curve_)
@@ -149,16 +127,9 @@ class EncoderMethod(Method):
         """Calibrate a new session: fit a first layer for its neurons, and leave all other layers as they are.
 
         Batches hold as many bins of the new session as of `anchors_`, so that the loss aligns the new session
-        with those of the fit; one decoder serves them all.
-
-        Parameters
-        ----------
-        X, y, trial : rates (T, N), labels (T, k) and trial ids (T,) or None of the new session, as in `fit`
-        max_iter : int or None, training steps; None: as many as the fit took
-
-        Returns
-        -------
-        int, the number of the new session, for `transform`
+        with those of the fit; one decoder serves them all. X, y and trial are as in `fit`; ``max_iter`` is
+        the number of training steps, None for as many as the fit took. Returns the new session's number, for
+        `transform`.
 
         Raises
         ------
@@ -171,29 +142,14 @@ class EncoderMethod(Method):
             raise ValueError(f"{expected}; the new session has {labels.shape[1]}")
         return joint.calibrate(self, rates, labels, trial, max_iter)
 
-    def _train(self, weights, embed, objective, max_iter=None):
-        """Fit weights; ``embed`` maps bins (B,) to points (B, d). Returns the loss of each step."""
-        steps = trange(max_iter or self.max_iter, desc=type(self).__name__, disable=not self.verbose)
-        rate, averaging = self.learning_rate, self.weight_averaging
-        losses = train(list(weights), embed, objective, steps, learning_rate=rate, weight_averaging=averaging)
-        if not np.isfinite(losses).all():
-            raise self._diverged(f"step {int(np.argmin(np.isfinite(losses)))}")
-        return losses
-
     def transform(self, X: Any, trial: Any = None, session: int | None = None) -> Any:
-        """Embed rates.
+        """Embed rates: float32 array (T, n_components), rows of unit length; or a list of them.
 
         Parameters
         ----------
         X : array (T, N), rates (spikes/bin); or a list of them, one per session, in their order
-        trial : int array (T,) or None, the trial of each bin; matters when ``window`` > 1. With a list of
-            sessions: a list, or None
-        session : int or None, the number of the session whose neurons these are; needed for a model of
-            several sessions
-
-        Returns
-        -------
-        float32 array (T, n_components), rows of unit length; or a list of them
+        trial : int array (T,), or a list of them, or None; matters when ``window`` > 1
+        session : int or None, whose neurons these are; needed for a model of several sessions
 
         Raises
         ------
@@ -214,12 +170,11 @@ class EncoderMethod(Method):
         device = encoder[0].weight.device
         if len(X) <= _NUMPY_MAX_ROWS and device.type == "cpu":
             return encoder.embed_few(stacked(np.asarray(X, np.float32), trial, self.window))
-        blocks = [slice(start, start + _BLOCK) for start in range(0, len(X), _BLOCK)]
         if self.window == 1:
-            inputs = (as_tensor(X[block]) for block in blocks)
+            inputs = as_tensor(X).split(_BLOCK)
         else:
-            gather, bins = self._gatherer(as_tensor(X), trial), np.arange(len(X))
-            inputs = (gather(bins[block]) for block in blocks)
+            gather, bins = self._gatherer(X, trial), np.arange(len(X))
+            inputs = (gather(bins[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK))
         with torch.inference_mode():
             return np.concatenate([encoder(rates.to(device)).cpu().numpy() for rates in inputs])
 
@@ -236,34 +191,27 @@ class EncoderMethod(Method):
 
     def _check_rates(self, X, session=0):
         """What scikit-learn refuses is refused; but its check takes as long as embedding one bin."""
-        plain = type(X) is np.ndarray and X.dtype in (np.float32, np.float64) and X.ndim == 2
         n_neurons = self.encoders_[session].n_neurons(self.window)
-        if plain and X.shape[1] == n_neurons and len(X) and not hasattr(self, "feature_names_in_"):
-            if np.isfinite(X.sum()):
-                return X
+        plain = type(X) is np.ndarray and X.dtype in FLOATS and X.shape[1:] == (n_neurons,) and len(X)
+        if plain and not hasattr(self, "feature_names_in_") and np.isfinite(X.sum()):
+            return X
         return super()._check_rates(X) if session == 0 else joint.check_rates(X, n_neurons, session)
 
-    def _gatherer(self, rates, trial):
-        """Callable: bins (B,) -> network inputs (B, window × N)."""
-        windows = history(trial, len(rates), self.window)
+    def _gatherer(self, rates, trial, device="cpu", dropout=None):
+        """Callable: bins (B,) -> network inputs (B, window × N); ``dropout`` draws the neurons to hide."""
+        rates, windows = as_tensor(rates).to(device), history(trial, len(rates), self.window)
+        kept = 1 - self.neuron_dropout
 
         def gather(bins):
             seen = bins if self.window == 1 else windows(bins).ravel()
-            return rates.index_select(0, torch.as_tensor(seen, device=rates.device)).view(len(bins), -1)
+            inputs = rates.index_select(0, torch.as_tensor(seen, device=device))
+            if dropout is not None and self.neuron_dropout:
+                inputs = inputs.view(len(bins), self.window, -1)
+                mask = torch.rand((len(bins), 1, inputs.shape[2]), generator=dropout, device=device) < kept
+                inputs = inputs * mask / kept
+            return inputs.view(len(bins), -1)
 
         return gather
-
-    def _training_gatherer(self, rates, trial, device, generator):
-        """`_gatherer`'s callable; with neurons hidden at random where that is asked for."""
-        gather = self._gatherer(as_tensor(rates).to(device), trial)
-        n_neurons, kept = rates.shape[1], 1 - self.neuron_dropout
-
-        def hide(bins):
-            inputs = gather(bins).view(len(bins), self.window, n_neurons)
-            mask = torch.rand((len(bins), 1, n_neurons), generator=generator, device=inputs.device) < kept
-            return (inputs * mask / kept).view(len(bins), -1)
-
-        return hide if self.neuron_dropout else gather
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model to one safetensors file, atomically; parameters are stored as JSON."""
@@ -272,18 +220,14 @@ class EncoderMethod(Method):
 
     @classmethod
     def load(cls, path: str | Path, device: str = "auto") -> Self:
-        """Read a model that `save` wrote.
-
-        Raises
-        ------
-        FileNotFoundError : no such file
-        ValueError : not a file that `save` wrote, or of another class
-        """
+        """Read a model that `save` wrote; FileNotFoundError, or ValueError for another file or class."""
         return _saving.load(cls, path, device)
 
     def _check_parameters(self):
         check_numbers(self, Integral, "n_components", "max_iter", "batch_size", "window")
         check_numbers(self, Real, "learning_rate")
+        if hasattr(self, "temperature"):
+            check_numbers(self, Real, "temperature")
         if not isinstance(self.neuron_dropout, Real) or not 0 <= self.neuron_dropout < 1:
             raise ValueError(
                 f"neuron_dropout must be a probability, from 0 to below 1; got {self.neuron_dropout!r}"

@@ -14,6 +14,7 @@ from sklearn.utils import check_array, check_X_y
 from torch.nn.functional import normalize
 
 from nerlib.models._common import FLOATS, check_numbers, seeded
+from nerlib.models._training import train
 from nerlib.session import trial_bounds
 
 _ANCHOR_BINS = 2048  # bins of the fitted sessions that a model remembers, to align a new session with
@@ -121,14 +122,13 @@ def train_jointly(method, encoders, sessions, objective, generator):
     for encoder, (rates, _, trial) in zip(encoders, sessions, strict=True):
         mean, scale = statistics(rates)
         standards.append((mean, scale))
-        gather = method._training_gatherer((rates - mean) / scale, trial, device, generator)
+        gather = method._gatherer((rates - mean) / scale, trial, device, generator)
         parts.append(lambda bins, first=encoder[0], gather=gather: first(gather(bins)))
     gather, shared = joined(parts, [len(rates) for rates, *_ in sessions]), list(encoders[0])[1:]
     trunk = torch.nn.Sequential(*shared)
     weights = [weight for encoder in encoders for weight in encoder[0].parameters()]
-    losses = method._train(
-        [*weights, *trunk.parameters()], lambda bins: normalize(trunk(gather(bins))), objective
-    )
+    weights += trunk.parameters()
+    losses = train(method, weights, lambda bins: normalize(trunk(gather(bins))), objective)
     for encoder, standard in zip(encoders, standards, strict=True):
         fold(encoder[0], *standard)
     return losses
@@ -148,12 +148,12 @@ def calibrate(method, rates, labels, trial, max_iter):
         objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
     mean, scale = statistics(rates)
     generator = torch.Generator(device).manual_seed(int(seeds[2]))
-    gather = method._training_gatherer((rates - mean) / scale, trial, device, generator)
+    gather = method._gatherer((rates - mean) / scale, trial, device, generator)
     points = torch.as_tensor(anchors.embedding, device=device)
     parts = [lambda bins: points[torch.as_tensor(bins, device=device)], lambda bins: encoder(gather(bins))]
     shared = torch.nn.Sequential(*list(encoder)[1:]).requires_grad_(False)
     try:
-        method._train(encoder[0].parameters(), joined(parts, lengths), objective, max_iter)
+        train(method, encoder[0].parameters(), joined(parts, lengths), objective, max_iter)
     finally:
         shared.requires_grad_(True)
     fold(encoder[0], mean, scale)
@@ -162,25 +162,17 @@ def calibrate(method, rates, labels, trial, max_iter):
 
 
 def remember(method, sessions, seed):
-    """The anchors of a fitted method: some of its training bins, with their embedding."""
+    """The anchors of a fitted method: whole trials at random, about as many bins of each session."""
     trials = [np.zeros(len(rates), int) if trial is None else trial for rates, _, trial in sessions]
-    chosen = choose_anchors(trials, np.random.default_rng(seed))
-    kept = []
-    for number, (rows, trial, (rates, labels, _)) in enumerate(zip(chosen, trials, sessions, strict=True)):
+    quota, rng, kept = _ANCHOR_BINS // len(trials), np.random.default_rng(seed), []
+    for number, (trial, (rates, labels, _)) in enumerate(zip(trials, sessions, strict=True)):
+        starts, length = trial_bounds(trial)
+        order = rng.permutation(len(starts))
+        chosen = np.isin(np.arange(len(starts)), order[np.cumsum(length[order]) <= quota])
+        if not chosen.any():  # a trial is longer than that: its first bins
+            chosen[order[0]] = True
+        rows = np.flatnonzero(np.repeat(chosen, length))[:quota]
         kept.append((method._embed(rates[rows], trial[rows], number), labels[rows], trial[rows]))
     labels, trial, _ = pool(kept)
     points = np.concatenate([points for points, *_ in kept])
     return Anchors(points, labels, trial.astype(np.int64))
-
-
-def choose_anchors(trials, rng):
-    """Bins of each session to remember, whole trials; as many from each session, if it has as many."""
-    quota, chosen = _ANCHOR_BINS // len(trials), []
-    for trial in trials:
-        starts, length = trial_bounds(trial)
-        order = rng.permutation(len(starts))
-        kept = np.isin(np.arange(len(starts)), order[np.cumsum(length[order]) <= quota])
-        if not kept.any():  # a trial is longer than that: its first bins
-            kept[order[0]] = True
-        chosen.append(np.flatnonzero(np.repeat(kept, length))[:quota])
-    return chosen

@@ -1,13 +1,11 @@
 """NER: neural embeddings whose distances follow the rank of distances between movements."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 import torch
 
-from nerlib.losses import check_per_column, rank_loss, sort_labels
-from nerlib.models._common import check_numbers
+from nerlib.losses import rank_loss, sort_labels
 from nerlib.models.base import EncoderMethod
 from nerlib.sampling import pairs
 
@@ -16,9 +14,8 @@ from nerlib.sampling import pairs
 class NER(EncoderMethod):
     """Neural Embeddings Rank (section 3 of the paper): rates in a bin to a point on a sphere.
 
-    Each reference bin of a batch comes with a positive, so the loss sees twice ``batch_size`` bins.
-
-    Other parameters, and the attributes, are those of `EncoderMethod`.
+    Each reference bin of a batch comes with a positive, so the loss sees twice ``batch_size`` bins. Other
+    parameters, and the attributes, are those of `EncoderMethod`.
 
     Parameters
     ----------
@@ -35,12 +32,8 @@ class NER(EncoderMethod):
     weights: tuple | None = None
 
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
-        n_columns = labels.shape[1]
-        periods = check_per_column("periods", self.periods, n_columns, None)
-        weights = check_per_column("weights", self.weights, n_columns, 1.0)
-        columns = {"periods": periods, "weights": weights}
-        sampling = {"batch_size": self.batch_size, "rng": rng, "trial": trial, "lengths": lengths}
-        drawn = pairs(labels, **sampling, **columns)
+        columns = {"periods": self.periods, "weights": self.weights}
+        drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial, lengths=lengths, **columns)
         targets = torch.as_tensor(labels, dtype=torch.float32, device=device)
         settings = {"temperature": self.temperature, "threads": torch.get_num_threads()}
 
@@ -53,7 +46,3 @@ class NER(EncoderMethod):
             return rank_loss(embedding, labels, **settings)
 
         return batches(), loss, []
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check_numbers(self, Real, "temperature")
