@@ -50,7 +50,7 @@ TUNED_ON = {"frozen": (8, 32), "joint": (16,), "alone": (16,)}
 NETWORKS: dict[str, dict] = {
     "NER": {"periods": (None, None, 360.0)},
     "MSE bottleneck": {"periods": (None, None, 360.0)},
-    "CEBRA-velocity": {},
+    "CEBRA-velocity": {"periods": (None, None, 360.0)},
 }
 _FITTED: dict = {}
 BEYOND = {  # with history: what equal_chances.py found good on other questions

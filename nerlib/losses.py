@@ -31,7 +31,7 @@ def ner_loss(
     periods: Columns = None,
     weights: Columns = None,
 ) -> torch.Tensor:
-    """NER's loss, differentiable in the embedding.
+    """NER's loss, the mean over the n(n − 1) ordered pairs: scalar tensor, differentiable in the embedding.
 
     Parameters
     ----------
@@ -41,10 +41,6 @@ def ner_loss(
     periods : k entries, None for a linear column, the period for a circular one; None: all linear. The paper:
         (None, None, 360), which is `Session.periods`
     weights : k floats >= 0, the factor of each column in the label distance; None: all 1
-
-    Returns
-    -------
-    scalar tensor, mean over the n(n − 1) ordered pairs
 
     Raises
     ------
@@ -64,7 +60,12 @@ def ner_loss(
 
 
 def infonce_loss(
-    reference: torch.Tensor, positive: torch.Tensor, negative: torch.Tensor, *, temperature: float = 1.0
+    reference: torch.Tensor,
+    positive: torch.Tensor,
+    negative: torch.Tensor,
+    *,
+    temperature: float = 1.0,
+    normalized: bool = False,
 ) -> torch.Tensor:
     """CEBRA's loss: InfoNCE with cosine similarity (Schneider, Lee and Mathis, Nature 2023).
 
@@ -74,6 +75,7 @@ def infonce_loss(
     ----------
     reference, positive, negative : float tensors (B, d), (B, d) and (M, d), pairs and the negatives of all
     temperature : float > 0, τ
+    normalized : bool, whether rows have unit length already, as an encoder's do
 
     Raises
     ------
@@ -84,21 +86,17 @@ def infonce_loss(
         raise ValueError(f"expected reference and positive (B, d) and negative (M, d); got {shapes}")
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, got {temperature}")
-    return infonce_of_units(normalize(reference), normalize(positive), normalize(negative), temperature)
-
-
-def infonce_of_units(reference, positive, negative, temperature):
-    """`infonce_loss` of rows that have unit length already, as an encoder's do."""
+    if not normalized:
+        reference, positive, negative = normalize(reference), normalize(positive), normalize(negative)
     alignment = (reference * positive).sum(dim=1) / temperature
     uniformity = (reference @ negative.T / temperature).logsumexp(dim=1)
     return (uniformity - alignment).mean()
 
 
 def label_distances(labels: torch.Tensor, periods: Columns = None, weights: Columns = None) -> torch.Tensor:
-    """Distances (m, m) between labels (m, k): ``|Δ|`` summed over columns, the shorter way on circular ones.
+    """Distances (m, m) between labels (m, k); ``periods`` and ``weights`` as in `ner_loss`.
 
     ``d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|)`` for the labels of the paper (section 3).
-    ``periods`` and ``weights`` as in `ner_loss`.
     """
     periods = check_per_column("periods", periods, labels.shape[1], None)
     weights = check_per_column("weights", weights, labels.shape[1], 1.0)
@@ -131,8 +129,7 @@ class SortedLabels(NamedTuple):
 def sort_labels(labels: torch.Tensor, periods=None, weights=None, *, threads: int | None = None):
     """The part of the loss that depends on labels (m, k) alone; ``periods`` and ``weights`` as in `ner_loss`.
 
-    Returns SortedLabels on the CPU, where distances are computed and sorted in one pass by so many threads
-    (None: torch's number); elsewhere distances (m, m).
+    Returns SortedLabels on the CPU, by so many threads (None: torch's number); elsewhere distances (m, m).
     """
     if labels.device.type != "cpu":
         return label_distances(labels, periods, weights)
@@ -150,9 +147,8 @@ def rank_loss(
     Parameters
     ----------
     embedding, temperature : as in `ner_loss`
-    labels : distances between m labels, tensor (m, m), or the result of `sort_labels`. n is a multiple of m:
-        row i of the embedding carries label i mod m. In training each label occurs twice, with its reference
-        and with its positive.
+    labels : distances between m labels, tensor (m, m), or the result of `sort_labels`. Row i of the embedding
+        carries label i mod m: in training, a reference and its positive share one
     threads : int or None for torch's number; threads to use on the CPU
     """
     is_sorted = isinstance(labels, SortedLabels)
@@ -180,10 +176,7 @@ def _precision(device, wanted):
 
 
 def _rank_loss_torch(embedding, distances, temperature):
-    """The loss in a few tensor operations, for any device; autograd computes the gradient.
-
-    In float64 where the device has it: sums over thousands of columns would lose float32's last digits.
-    """
+    """The loss by autograd, for any device; in float64 if it can: long sums lose float32's last digits."""
     copies = len(embedding) // len(distances)
     points = embedding.to(_precision(embedding.device, torch.float64))
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")

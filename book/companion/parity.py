@@ -15,7 +15,7 @@ from companion.authors_embeddings import AuthorsRun
 from companion.comparison import METRICS
 from nerlib import runs
 from nerlib.alignment import align, common_averages
-from nerlib.losses import infonce_of_units
+from nerlib.losses import infonce_loss
 from nerlib.metrics import consistency
 from nerlib.sampling import pairs
 from nerlib.session import Session
@@ -97,7 +97,7 @@ def cebra_losses(run: runs.Run, *, n_batches: int = 400, batch_size: int = 512) 
         for reference, positive in islice(drawn, n_batches):
             negative = rng.integers(len(embedding), size=batch_size)
             units = [embedding[bins] for bins in (reference, positive, negative)]
-            total += float(infonce_of_units(units[0], units[1], units[2], 1.0))
+            total += float(infonce_loss(*units, normalized=True))
         losses[name] = total / n_batches
     return losses
 

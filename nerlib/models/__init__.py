@@ -14,12 +14,12 @@ from nerlib.models.umap import UMAP
 
 # name -> estimator and the parameters that differ from its defaults. Steps and rates of the methods with
 # NER's network were chosen on validation trials (benchmarks/validation.py). "CEBRA" gets all label columns,
-# as in the published runs; "CEBRA-velocity" gets velocity alone, with which it does far better; "CEBRA-16"
-# has 16 dimensions, for a kNN decoder.
+# as in the published runs; "CEBRA-velocity" gets velocity alone, with which it does far better, and needs
+# periods to know it; "CEBRA-16" has 16 dimensions, for a kNN decoder.
 METHODS: dict[str, tuple] = {
     "NER": (NER, {}),
     "CEBRA": (CEBRA, {}),
-    "CEBRA-velocity": (CEBRA, {"label_columns": (0, 1)}),
+    "CEBRA-velocity": (CEBRA, {"label_columns": "linear"}),
     "CEBRA-16": (CEBRA, {"n_components": 16, "max_iter": 1200, "learning_rate": 6e-3}),
     "piVAE": (PiVAE, {}),
     "UMAP": (UMAP, {}),
@@ -33,12 +33,7 @@ METHODS: dict[str, tuple] = {
 
 
 def make_method(name: str, **overrides) -> BaseEstimator:
-    """An unfitted estimator of the table `METHODS`; ``overrides`` are parameters of the estimator.
-
-    Raises
-    ------
-    ValueError : an unknown method
-    """
+    """An unfitted estimator of the table `METHODS`, with ``overrides``; ValueError for an unknown method."""
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
     estimator, settings = METHODS[name]

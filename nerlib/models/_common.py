@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nerlib.losses import check_per_column
+from nerlib.sampling import stacked
 
 FLOATS = [np.float32, np.float64]
 _SEEDING, _COUNTING = Lock(), Lock()
@@ -23,6 +24,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     n_components: int
     learning_rate: float
+    window: int
     _fitted: str  # the attribute that `fit` sets last
 
     def __sklearn_is_fitted__(self):
@@ -36,12 +38,19 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Rates (T, N), labels as float64 (T, k) and trial ids (T,) or None, validated."""
         checks = {"dtype": FLOATS, "multi_output": True, "y_numeric": True} | checks
         X, y = validate_data(self, X, y, **checks)
+        if checks.get("reset", True):
+            self.__dict__.pop(self._fitted, None)  # a fit that fails leaves no model behind
         return X, np.array(y, np.float64).reshape(len(X), -1), self._check_trial(trial, len(X), 1)
 
     def _check_rates(self, X, dtype=FLOATS):
         """Rates (T, N) to embed, validated; NotFittedError before `fit`."""
         check_is_fitted(self)
         return validate_data(self, X, reset=False, dtype=dtype)
+
+    def _inputs(self, X, trial, dtype=FLOATS):
+        """Rates (T, N) to embed, validated, with their history: (T, window × N)."""
+        X = self._check_rates(X, dtype)
+        return stacked(X, self._check_trial(trial, len(X)), self.window)
 
     def _check_trial(self, trial, n_bins, least=None):
         """Trial ids as an int array (n_bins,), or None; warns where windows may cross trials.
@@ -97,7 +106,7 @@ def check_numbers(method, kind, *names, optional=False):
 def seeded(seed):
     """Initial weights come from torch's only generator: borrow it, seeded, and keep other threads out."""
     with _SEEDING, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # not torch.manual_seed: that reseeds all GPUs, too
         yield
 
 
@@ -132,16 +141,25 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def select_columns(labels, columns):
-    """Some columns of labels (T, k); None: all of them."""
+def select_columns(labels, columns, periods=None, weights=None):
+    """Some columns of labels (T, k), their periods and weights; None: all, "linear": all without a period."""
     if columns is None:
-        return labels
-    if not np.size(columns) or not set(np.atleast_1d(columns)) <= set(range(labels.shape[1])):
+        return labels, periods, weights
+    n_columns, linear = labels.shape[1], isinstance(columns, str) and columns == "linear"
+    if linear and periods is None:
         raise ValueError(
-            f"label_columns is {columns}, but the labels have {labels.shape[1]} columns, counted from 0; "
-            "name some of them, or give None for all"
+            'label_columns="linear" needs periods, which tell the linear columns: give those of a Session, '
+            "None for each linear column and the period of each circular one"
         )
-    return labels[:, np.atleast_1d(columns)]
+    periods = check_per_column("periods", periods, n_columns, None)
+    weights = check_per_column("weights", weights, n_columns, 1.0)
+    chosen = [c for c, period in enumerate(periods) if period is None] if linear else np.atleast_1d(columns)
+    if not len(chosen) or not set(chosen) <= set(range(n_columns)):
+        raise ValueError(
+            f"label_columns is {columns}, but the labels have {n_columns} columns, counted from 0"
+            f"{', all circular' * linear}; name some of them, or give None for all"
+        )
+    return labels[:, chosen], *([of[column] for column in chosen] for of in (periods, weights))
 
 
 def regression_targets(labels, periods, weights=None):

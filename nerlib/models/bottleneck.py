@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from sklearn.linear_model import LinearRegression
 
-from nerlib.losses import check_per_column
 from nerlib.models._common import regression_targets, select_columns
 from nerlib.models.base import EncoderMethod
 from nerlib.sampling import draw_bins
@@ -16,9 +14,8 @@ from nerlib.sampling import draw_bins
 class Bottleneck(EncoderMethod):
     """NER's encoder, followed by a linear map to the labels and trained by their squared error.
 
-    Linear label columns are standardised, circular ones (direction) become cosine and sine.
-
-    Other parameters, and the attributes, are those of `EncoderMethod`.
+    Linear label columns are standardised, circular ones (direction) become cosine and sine. Other parameters,
+    and the attributes, are those of `EncoderMethod`.
 
     Parameters
     ----------
@@ -31,18 +28,13 @@ class Bottleneck(EncoderMethod):
     max_iter: int = 1600
     batch_size: int = 64
     learning_rate: float = 6e-3
-    label_columns: tuple | None = None
+    label_columns: tuple | str | None = None
     periods: tuple | None = None
     weights: tuple | None = None
 
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
-        periods = check_per_column("periods", self.periods, labels.shape[1], None)
-        weights = check_per_column("weights", self.weights, labels.shape[1], 1.0)
-        if self.label_columns is not None:
-            labels = select_columns(labels, self.label_columns)
-            columns = np.atleast_1d(self.label_columns)
-            periods, weights = ([of[column] for column in columns] for of in (periods, weights))
-        targets = regression_targets(labels, periods, weights)
+        columns = select_columns(labels, self.label_columns, self.periods, self.weights)
+        targets = regression_targets(*columns)
         targets = torch.as_tensor(targets, dtype=torch.float32, device=device)
         head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
         if anchors is not None:  # the embedding of the first bins stays as it is, and so does what reads it

@@ -1,12 +1,11 @@
 """CEBRA (Schneider, Lee, Mathis, Nature 2023): the encoder, batches and training of NER, with InfoNCE."""
 
 from dataclasses import dataclass
-from numbers import Real
 
 import numpy as np
 
-from nerlib.losses import infonce_of_units
-from nerlib.models._common import check_numbers, select_columns
+from nerlib.losses import infonce_loss
+from nerlib.models._common import select_columns
 from nerlib.models.base import EncoderMethod
 from nerlib.sampling import draw_bins, pairs
 
@@ -18,22 +17,23 @@ class CEBRA(EncoderMethod):
     A positive is the bin whose label is nearest, by Euclidean distance, to the reference's label plus the
     change over one time step at a random bin; negatives are any bins. The published runs gave it velocity and
     the angle in plain degrees, so that 0 and 315 were far from each other; it does far better with velocity
-    alone. ``label_columns`` selects. (In the published runs the change from one trial to the next also
-    counted as a time step; here it does not.)
-
-    Other parameters, and the attributes, are those of `EncoderMethod`.
+    alone. (In the published runs the change from one trial to the next also counted as a time step; here it
+    does not.) Other parameters, and the attributes, are those of `EncoderMethod`.
 
     Parameters
     ----------
-    label_columns : tuple of int, the label columns to use; None: all, as published
+    label_columns : tuple of int, the label columns to use; "linear": those without a period, as velocity;
+        None: all, as published
     temperature : float, τ of the loss
+    periods : as in `NER`; only "linear" asks for them, the loss takes every column as linear
     """
 
-    label_columns: tuple | None = None
+    label_columns: tuple | str | None = None
     temperature: float = 1.0
+    periods: tuple | None = None
 
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
-        labels = select_columns(labels, self.label_columns)
+        labels, *_ = select_columns(labels, self.label_columns, self.periods)
         drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial, lengths=lengths)
         lengths = lengths or [len(labels)]
         negatives = np.random.default_rng(rng.integers(2**63))
@@ -42,10 +42,6 @@ class CEBRA(EncoderMethod):
         )
 
         def loss(embedding, _):
-            return infonce_of_units(*embedding.chunk(3), self.temperature)
+            return infonce_loss(*embedding.chunk(3), temperature=self.temperature, normalized=True)
 
         return batches, loss, []
-
-    def _check_parameters(self):
-        super()._check_parameters()
-        check_numbers(self, Real, "temperature")

@@ -29,16 +29,15 @@ class DPCA(Method):
     A = X_φ Xᵀ (X Xᵀ + μ I)⁻¹ is the ridge regression of full rank.
 
     Every direction enters with as many trials as the rarest has, drawn at random (Kobak et al. average all
-    trials, so directions are not equally noisy). Trials longer than the shortest lose their last bins.
-    Stimulus and mixed components stay separate, where the figures of Kobak et al. join them: the axes are
-    those of the tuning that is constant in time.
+    trials), and trials lose the bins beyond the shortest. Stimulus and mixed components stay separate, where
+    the figures of Kobak et al. join them.
 
     Parameters
     ----------
     n_components : int, components of each marginalisation; the embedding holds those of the stimulus
-    regularizer : "auto" or float >= 0, λ above, free of units and of the scale of the rates (that of the
-        `dPCA` package is λ / ‖X‖). "auto" takes the λ that best restores the marginalisations of the training
-        averages from one held-out trial of each direction, over up to ten draws (see `held_out_error`)
+    regularizer : "auto" or float >= 0, λ above (that of the `dPCA` package is λ / ‖X‖). "auto" takes the λ
+        that best restores the marginalisations of the training averages from one held-out trial of each
+        direction, over up to ten draws (see `held_out_error`)
     window : int, bins of history side by side, the current bin included (Kobak et al.: 1)
     random_state : int, RandomState or None; which trials are left out for equal numbers, and held out
 
@@ -50,8 +49,7 @@ class DPCA(Method):
     regularizer_ : float, λ
     mean_ : array (window × N,), mean of the trial averages (spikes/bin)
     directions_ : array (K,), degrees, ascending
-    n_trials_, n_bins_ : int, trials of each direction and bins of each trial that were used
-    n_features_in_ : int, neurons
+    n_trials_, n_bins_, n_features_in_ : int, trials of each direction and bins of each trial used, neurons
     """
 
     _fitted = "decoders_"
@@ -62,7 +60,7 @@ class DPCA(Method):
     random_state: Any = None
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
-        """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,), which are required; returns self.
+        """Fit on rates (T, N), labels (T, k) or (T,) and trial ids (T,), which are required; returns self.
 
         The last label column is the direction, constant within a trial.
 
@@ -100,9 +98,7 @@ class DPCA(Method):
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Project rates (T, N) onto the stimulus components, bin by bin: float64 array (T, n_components)."""
-        X = self._check_rates(X, np.float64)
-        trial = self._check_trial(trial, len(X))
-        return (stacked(X, trial, self.window) - self.mean_) @ self.decoders_["stimulus"]
+        return (self._inputs(X, trial, np.float64) - self.mean_) @ self.decoders_["stimulus"]
 
     def _pick_strength(self, trials):
         """λ of the least held-out error; trials (K, trials, bins, N) are in random order."""
@@ -137,10 +133,7 @@ def _group_trials(rates, direction, trial, rng):
 
 
 def marginalise(averages):
-    """The parts of centred trial averages (K, bins, N) that belong to stimulus, time and both.
-
-    Returns a dict of arrays (K, bins, N), orthogonal to each other; their sum is ``averages``.
-    """
+    """Centred trial averages (K, bins, N) as a sum of orthogonal parts: a dict, stimulus, time and mixed."""
     stimulus = averages.mean(axis=1, keepdims=True)
     time = averages.mean(axis=0, keepdims=True)
     parts = {"stimulus": stimulus, "time": time, "mixed": averages - stimulus - time}

@@ -20,10 +20,8 @@ _BLOCK = 8192  # bins per forward pass of transform
 class PiVAE(Method):
     """pi-VAE: rates in a window to a Gaussian over the latent.
 
-    The convolutional form that the NER paper compares with (Methods page, *Other methods*). `transform` is
-    the encoder alone, the mean of q(z|x); `published_embedding` is the mean of q(z|x,u), given the true
-    labels. `fit` keeps the last epoch on all trials: of the paper's 60/20/20 split, the 60 and the validation
-    20.
+    The convolutional form that the NER paper compares with (Methods page, *Other methods*). `fit` keeps the
+    last epoch on all trials: of the paper's 60/20/20 split, the 60 and the validation 20.
 
     Parameters
     ----------
@@ -33,18 +31,15 @@ class PiVAE(Method):
     learning_rate : float, Adam's rate (the paper: 2.5e-4)
     scale_labels : bool, whether the prior sees each label column with mean 0 and s.d. 1 (the paper: False;
         mm/s and degrees saturate its tanh units)
-    random_state : int, RandomState or None
-    device : "auto" (a GPU if there is one), "cpu", "cuda", …
-    verbose : bool, show a progress bar
+    random_state, device, verbose : as in `EncoderMethod`
 
     Attributes
     ----------
     model_ : torch module, fitted: prior, encoder and decoder
     label_mean_, label_scale_ : float arrays (k,), which standardise the labels
-    loss_curve_ : float array (``n_iter_``,), the negative evidence lower bound of each epoch, nats per bin
-    kl_curve_ : float array (``n_iter_``,), its KL part: what the latent holds beyond the labels, nats per bin
-    n_iter_ : int, epochs
-    n_features_in_ : int, neurons
+    loss_curve_, kl_curve_ : float arrays (``n_iter_``,), the negative evidence lower bound of each epoch, and
+        its KL part: what the latent holds beyond the labels (nats per bin)
+    n_iter_, n_features_in_ : int, epochs and neurons
     """
 
     _fitted = "model_"
@@ -60,9 +55,7 @@ class PiVAE(Method):
     verbose: bool = False
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
-        """Train on rates (T, N) >= 0, labels (T, k) or (T,), and trial ids (T,) or None; returns self.
-
-        No window crosses trials; without trial ids, all bins are one uninterrupted stretch.
+        """Train on rates (T, N) >= 0, labels (T, k) or (T,), and trials (T,) or None for one; returns self.
 
         Raises
         ------
@@ -73,7 +66,6 @@ class PiVAE(Method):
         check_numbers(self, Real, "learning_rate")
         X, labels, trial = self._check_data(X, y, trial, ensure_min_features=max(2, self.n_components))
         check_non_negative(X, "PiVAE.fit, whose rates are counts")
-        self.__dict__.pop("model_", None)  # a fit that fails leaves no model behind
         self.label_mean_, self.label_scale_ = np.zeros(labels.shape[1]), np.ones(labels.shape[1])
         if self.scale_labels:
             scale = labels.std(0)
@@ -116,8 +108,8 @@ class PiVAE(Method):
     def published_embedding(self, X: Any, y: Any, trial: Any = None) -> np.ndarray:
         """The published embedding: the mean of q(z|x,u) given the true labels, float32 (T, n_components).
 
-        No test of held-out data: where the prior is far sharper than the encoder, this is nearly a function
-        of the labels alone. ``kl_curve_`` tells how nearly.
+        No test of held-out data: where the prior is far sharper than the encoder (see ``kl_curve_``), this is
+        nearly a function of the labels alone.
         """
         check_is_fitted(self)
         X, labels, trial = self._check_data(X, y, trial, reset=False)

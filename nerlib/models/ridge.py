@@ -19,8 +19,7 @@ _PENALTIES = np.logspace(-2, 5, 8)
 class Ridge(Method):
     """Ridge regression from rates to the labels; its predictions take the place of an embedding.
 
-    The penalty is chosen by cross-validation over whole training trials. The same decoders are then fitted on
-    the predictions as on every embedding.
+    The penalty is chosen by cross-validation over whole training trials.
 
     Parameters
     ----------
@@ -60,9 +59,8 @@ class Ridge(Method):
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Predict the labels from rates (T, N): float array (T, columns)."""
-        X = self._check_rates(X)
-        trial = self._check_trial(trial, len(X))
-        return self.ridge_.predict(stacked(X, trial, self.window)).reshape(len(X), -1)
+        X = self._inputs(X, trial)
+        return self.ridge_.predict(X).reshape(len(X), -1)
 
     @property
     def _n_features_out(self):
@@ -70,9 +68,9 @@ class Ridge(Method):
 
 
 def _r2_by_penalty(X, targets, folds):
-    """The mean R² of held-out trials for each penalty.
+    """The mean R² of held-out trials for each penalty: a grid search, many times faster.
 
-    A grid search, many times faster: sums over all bins less those of a fold are the sums that its fit needs.
+    Sums over all bins less those of a fold are the sums that its fit needs.
     """
     X, targets = X - X.mean(axis=0), targets - targets.mean(axis=0)  # so that their sums over all bins are 0
     squares, products = X.T @ X, X.T @ targets

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, check_X_y, validate_data
 
 from nerlib.models._common import Method, check_numbers
 from nerlib.sampling import stacked
@@ -19,9 +19,6 @@ _PASSED_ON = ("n_components", "n_neighbors", "min_dist", "random_state", "verbos
 @dataclass(eq=False, repr=False)
 class UMAP(Method):
     """umap-learn with the calls of the other methods (Methods page, *Other methods*); needs ``nerlib[umap]``.
-
-    `transform` places bins in the fitted map; `published_embedding` maps held-out trials by themselves, as
-    the paper did.
 
     Parameters
     ----------
@@ -52,24 +49,24 @@ class UMAP(Method):
     verbose: bool = False
 
     def fit(self, X: Any, y: Any = None, trial: Any = None) -> Self:
-        """Fit the map on rates (T, N); returns self.
+        """Fit the map on rates (T, N) of trials (T,) or None; returns self.
 
-        Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``. Trial ids (T,) keep
-        history within its trial; with ``window=1`` they change nothing.
+        Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``.
 
         Raises
         ------
         ValueError, TypeError : parameters out of range, NaN, lengths that disagree, labels that are missing
         ImportError : umap-learn is not installed
         """
-        self.umap_ = self._fitted_map(X, y, trial, reset=True)
+        X = self._checked(X, trial, reset=True)
+        self.__dict__.pop("umap_", None)  # a fit that fails leaves no model behind
+        self.umap_ = self._fitted_map(X, y)
         return self
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Place rates (T, N) in the fitted map, without labels: float32 array (T, n_components)."""
-        X = self._check_rates(X, np.float32)
-        trial = self._check_trial(trial, len(X))
-        return self.umap_.transform(stacked(X, trial, self.window))
+        X = self._inputs(X, trial, np.float32)
+        return self.umap_.transform(X)
 
     def fit_transform(self, X: Any, y: Any = None, trial: Any = None) -> np.ndarray:
         """Fit the map, and return where it put the bins it was fitted on: float32 (T, n_components)."""
@@ -82,29 +79,32 @@ class UMAP(Method):
         ``supervised=True`` it is given the directions that are to be decoded.
         """
         check_is_fitted(self)
-        seen = stacked(np.asarray(X, np.float32), self._check_trial(trial, len(X), 1), self.window)
-        if np.array_equal(seen, self.umap_._raw_data):
-            return self.umap_.embedding_
-        return self._fitted_map(X, y, trial, reset=False).embedding_
+        X = self._checked(X, trial, reset=False)
+        known = np.array_equal(X, self.umap_._raw_data)
+        return (self.umap_ if known else self._fitted_map(X, y)).embedding_
 
-    def _fitted_map(self, X, y, trial, reset):
+    def _checked(self, X, trial, reset):
+        """Rates with their history, validated as the parameters are."""
         check_numbers(self, Integral, "n_components", "n_neighbors", "window")
         check_numbers(self, Integral, "max_iter", optional=True)
         if self.min_dist != 0:
             check_numbers(self, Real, "min_dist")
         if not isinstance(self.supervised, bool):
             raise TypeError(f"supervised must be True or False; got {self.supervised!r}. Labels go to fit")
+        X = validate_data(self, X, reset=reset, dtype=np.float32)
+        return stacked(X, self._check_trial(trial, len(X), 1), self.window)
+
+    def _fitted_map(self, X, y):
         if not self.supervised:
-            X, y = validate_data(self, X, reset=reset, dtype=np.float32), None
+            y = None
         else:
-            X, y = validate_data(self, X, y, multi_output=True, reset=reset, dtype=np.float32)
+            X, y = check_X_y(X, y, multi_output=True, dtype=np.float32, estimator=self)
             y = np.unique(y.reshape(len(X), -1)[:, -1], return_inverse=True)[1]
             if y.max() >= len(X) / 2:
                 raise ValueError(
                     f"supervised=True needs a category, such as direction, as the last label column; it has "
                     f"{y.max() + 1} different values in {len(X)} bins"
                 )
-        X = stacked(X, self._check_trial(trial, len(X), 1), self.window)
         if not 2 <= self.n_neighbors < len(X):
             within = f"from 2 to {len(X) - 1} with {len(X)} bins"
             raise ValueError(f"n_neighbors must be {within}; got {self.n_neighbors}")

@@ -13,7 +13,7 @@ PUBLISHED = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weig
     [
         ("NER", PUBLISHED | {"n_components": 3, "temperature": 1.0, "weights": None, "window": 1}),
         ("CEBRA", PUBLISHED | {"n_components": 3, "label_columns": None}),
-        ("CEBRA-velocity", PUBLISHED | {"n_components": 3, "label_columns": (0, 1)}),
+        ("CEBRA-velocity", PUBLISHED | {"n_components": 3, "label_columns": "linear"}),
         ("CEBRA-16", PUBLISHED | {"n_components": 16, "label_columns": None}),
         ("MSE bottleneck", PUBLISHED | {"n_components": 3}),
         ("piVAE", {"max_iter": 300, "scale_labels": False, "batch_size": 200, "learning_rate": 2.5e-4}),
@@ -67,7 +67,7 @@ def test_methods_takes_names_and_overrides():
     found = paper.methods(["NER", "CEBRA-velocity"], "quick", max_iter=7)
     assert list(found) == ["NER", "CEBRA-velocity"]
     assert [model.max_iter for model in found.values()] == [7, 7]
-    assert found["CEBRA-velocity"].label_columns == (0, 1)
+    assert found["CEBRA-velocity"].label_columns == "linear"
     assert list(paper.methods("NER", "quick")) == ["NER"]
     with pytest.raises(TypeError, match="n_componets"):
         paper.make_method("NER", "quick", n_componets=3)

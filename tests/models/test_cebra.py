@@ -13,9 +13,11 @@ from scipy.stats import ks_2samp
 from sklearn.utils import check_random_state
 from sklearn.utils.estimator_checks import check_estimator
 
+from nerlib import Session
 from nerlib.decoders import LinearDecoder
+from nerlib.experiments import fit_run
 from nerlib.losses import infonce_loss
-from nerlib.models import CEBRA
+from nerlib.models import CEBRA, Bottleneck, make_method
 from nerlib.sampling import pairs
 
 QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu"}
@@ -79,6 +81,26 @@ def test_sees_only_the_columns_it_is_given(session):
     assert not np.array_equal(first, second)
     with pytest.raises(ValueError, match=r"label_columns is \(3,\), but the labels have 3 columns"):
         CEBRA(**QUICK, label_columns=(3,)).fit(session.rates, session.labels, session.trial)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("kind", [CEBRA, Bottleneck])
+def test_linear_columns_are_velocity_whatever_its_width(session, kind, width):
+    velocity = np.column_stack([session.velocity, session.velocity.sum(axis=1)])[:, :width]
+    for direction in (session.direction, None):
+        own = Session(session.rates, velocity, direction, session.trial)
+        given = {**QUICK, "periods": own.periods}
+        linear, named = (
+            kind(**given, label_columns=columns).fit(own.rates, own.labels, own.trial).transform(own.rates)
+            for columns in ("linear", tuple(range(width)))
+        )
+        assert np.array_equal(linear, named)
+    run = fit_run(own, make_method("CEBRA-velocity", max_iter=2), 0)
+    assert run.about["settings"] == "label_columns='linear', max_iter=2"
+    with pytest.raises(ValueError, match='label_columns="linear" needs periods'):
+        kind(**QUICK, label_columns="linear").fit(own.rates, own.labels)
+    with pytest.raises(ValueError, match="label_columns is linear, .* all circular"):
+        kind(**QUICK, label_columns="linear", periods=(360.0,)).fit(own.rates, session.direction)
 
 
 def test_positives_are_drawn_as_the_package_draws_them():

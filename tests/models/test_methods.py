@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from nerlib.decoders import LinearDecoder
 from nerlib.models import METHODS, make_method
+from nerlib.models._common import seeded
 from nerlib.sampling import stacked
 
 UNSUPERVISED = {"PCA", "UMAP"}
@@ -157,6 +158,23 @@ def test_training_that_diverged_leaves_no_model(name, session):
             call(model)
 
 
+@pytest.mark.parametrize(("name", "wrong"), [("dPCA", {"n_components": 9}), ("UMAP", {"n_neighbors": 1000})])
+def test_a_refit_that_fails_leaves_no_model(name, wrong, session):
+    model = method(name).fit(session.rates, session.labels, session.trial).set_params(**wrong)
+    with pytest.raises(ValueError, match="must be"):
+        model.fit(session.rates, session.labels, session.trial)
+    with pytest.raises(NotFittedError):
+        model.transform(session.rates, session.trial)
+
+
+def test_first_weights_seed_no_gpu(monkeypatch):
+    reseeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", reseeded.append)
+    with seeded(5):
+        drawn = torch.rand(3)
+    assert torch.equal(drawn, torch.rand(3, generator=torch.Generator().manual_seed(5))) and not reseeded
+
+
 @pytest.mark.parametrize("name", ["PCA", "dPCA", "UMAP", "UMAP-label"])
 def test_history_is_the_method_on_stacked_bins(name, session):
     trial, labels = session.trial, session.labels
@@ -182,7 +200,7 @@ def test_neuron_dropout_trains_another_network_and_embeds_without_chance(name, s
 
 def test_neuron_dropout_hides_whole_neurons_with_their_history():
     model, rates = method("NER", window=3, neuron_dropout=0.25), np.ones((400, 8), np.float32)
-    hide = model._training_gatherer(rates, None, torch.device("cpu"), torch.Generator().manual_seed(0))
+    hide = model._gatherer(rates, None, torch.device("cpu"), torch.Generator().manual_seed(0))
     hidden = hide(np.arange(400)).reshape(400, 3, 8)
     assert torch.equal(hidden[:, 0], hidden[:, 1]) and torch.equal(hidden[:, 0], hidden[:, 2])
     assert hidden.unique().tolist() == pytest.approx([0, 4 / 3])

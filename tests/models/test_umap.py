@@ -188,6 +188,14 @@ def test_published_embedding_of_the_training_data_is_the_fitted_map(data, fitted
     assert fitted.published_embedding(data[0][:180]) is fitted.umap_.embedding_
 
 
+def test_published_embedding_warns_once_of_windows_without_trials(data):
+    trial = np.repeat(np.arange(6), 30)
+    model = UMAP(window=2, max_iter=5, random_state=0).fit(data[0][:180], trial=trial)
+    with pytest.warns(UserWarning, match="was given no trial ids") as caught:
+        model.published_embedding(data[0][180:])
+    assert len([w for w in caught if "no trial ids" in str(w.message)]) == 1
+
+
 def test_published_embedding_checks_trial_ids(data):
     rates = data[0][:180]
     model = UMAP(window=2, max_iter=5, random_state=0).fit(rates, trial=np.repeat(np.arange(6), 30))
