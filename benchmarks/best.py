@@ -11,7 +11,7 @@ as many for the bottlenecks as for NER, and for more methods. A candidate's scor
 position R², direction accuracy and single-trial R² on validation trials, over all recordings. Test trials
 choose nothing: `choose` sees sessions that are reduced to their training trials, of which the last fifth is
 the validation set; `test` fits what the kept scores choose, and the bottlenecks once more with NER's weights
-of the label columns, so that direction counts as much for them as for NER.
+of the label columns.
 An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
 whose scores that file has are not fitted again; delete it to search again. `test`, too, fits what the file
 lacks; `choose` removes the test scores of the methods that it searches. The *flat bottleneck* is the MSE
@@ -188,8 +188,9 @@ def untried(name, form, candidates, records):
 
 def choose(only=tuple(START)):
     """Validation scores of all candidates, kept; test scores by earlier ones go."""
+    stale = tuple(START) if "NER" in only else only  # others take NER's weights and number of fits
     records = [
-        r for r in kept_records(PATH) if r["split"] == "validation" or r["method"].split(",")[0] not in only
+        r for r in kept_records(PATH) if r["split"] == "validation" or r["method"].split(",")[0] not in stale
     ]
     for form in SMOOTHING:
         for name in (name for name in METHODS[form] if name in only):

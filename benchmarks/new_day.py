@@ -47,11 +47,8 @@ PATH = ROOT / "book" / "reference" / "new_day.json"
 SEED, MEMBERS = 42, 3
 DRAWS = {1: 2, 2: 2, 4: 2, 8: 3, 16: 3, 32: 2, 64: 1, None: 1}  # labelled trials (None: all) -> draws
 TUNED_ON = {"frozen": (8, 32), "joint": (16,), "alone": (16,)}
-NETWORKS: dict[str, dict] = {
-    "NER": {"periods": (None, None, 360.0)},
-    "MSE bottleneck": {"periods": (None, None, 360.0)},
-    "CEBRA-velocity": {"periods": (None, None, 360.0)},
-}
+NETWORKS = ("NER", "MSE bottleneck", "CEBRA-velocity")
+COMMON = {"periods": (None, None, 360.0), "neuron_dropout": 0.3, "device": "cpu"}
 _FITTED: dict = {}
 BEYOND = {  # with history: what equal_chances.py found good on other questions
     "NER": {"temperature": 0.25, "learning_rate": 6e-3},
@@ -72,8 +69,7 @@ OF_FORM = ("first_layer", "batch_size")
 
 def build(method, window, first_layer=None, **settings):
     """An unfitted network; 30 % of neurons dropped unless settings say otherwise."""
-    given = NETWORKS[method] | BEYOND[method] | {"window": window, "neuron_dropout": 0.3, "device": "cpu"}
-    built = make_method(method, **given | settings)
+    built = make_method(method, **COMMON | BEYOND[method] | {"window": window} | settings)
     if first_layer == "whole":
         built._make_encoder = lambda n_neurons, _: Encoder(n_neurons * window, built.n_components)
     return built
@@ -296,7 +292,7 @@ def test_jobs(sessions, records):
 
 
 def key(sessions, job):
-    return content_hash([json.dumps(job), [s.digest for s in sessions], json.dumps([NETWORKS, BEYOND])])
+    return content_hash([json.dumps(job), [s.digest for s in sessions], json.dumps([COMMON, BEYOND])])
 
 
 def work(packed, job, name):

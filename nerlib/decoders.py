@@ -84,7 +84,8 @@ class LinearDecoder(_Decoder):
             direction = DummyClassifier()
         elif self.standardize:
             exact = LogisticRegression(solver="newton-cholesky", tol=1e-8)
-            direction = make_pipeline(FunctionTransformer(np.float64), StandardScaler(), exact)
+            doubled = FunctionTransformer(np.float64)  # float32 would round the standardised columns
+            direction = make_pipeline(doubled, StandardScaler(), exact)
         else:
             direction = LogisticRegression(max_iter=1000)
         self._direction = direction.fit(embedding, session.direction)

@@ -54,7 +54,7 @@ class Encoder(nn.Sequential):
         return other
 
     def embed_few(self, rates):
-        """The same for a float32 array (B, n_inputs), in NumPy, which starts faster: for a closed loop."""
+        """`forward` of a float32 array (B, n_inputs) on the CPU, in NumPy, which starts faster than torch."""
         point = rates
         for layer in self:
             if isinstance(layer, nn.GELU):

@@ -87,7 +87,7 @@ def score(
 
 
 def single_trial(velocity: np.ndarray, session: Session) -> dict[str, float]:
-    """How well decoded ``velocity`` (T, k), mm/s, follows single trials, beyond the average to the target.
+    """How well decoded ``velocity`` (T, k), mm/s, follows single trials, beyond the average reach.
 
     The mean of each direction and time bin is removed from decoded and true velocity alike. What is left is
     how a trial differs from the others to the same target; bins beyond the shortest trial do not count.
@@ -123,7 +123,7 @@ def consistency(source: np.ndarray, target: np.ndarray) -> float:
     averages of the same directions, as of `alignment.common_averages`. Raises ValueError for shapes that
     disagree and averages that do not vary.
     """
-    if np.ndim(source) != 3 or np.shape(source) != np.shape(target):
+    if np.ndim(source) != 3 or np.shape(source) != np.shape(target) or not np.size(source):
         got = f"got {np.shape(source)} and {np.shape(target)}"
         raise ValueError(f"expected two arrays (directions, bins, d) of one shape; {got}")
     flat = [np.concatenate(averages) for averages in (source, target)]

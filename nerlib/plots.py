@@ -96,7 +96,7 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
 
 
 def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Figure:
-    """Decoded ``velocity`` (T, k), mm/s, and position against the truth over time, of the first trials."""
+    """Decoded ``velocity`` (T, k), mm/s, and position against the truth over time: ``n_trials`` trials."""
     shown = session.select(slice(0, n_trials))
     read, true = velocity[: len(shown.velocity)], shown.velocity
     gaps, seconds = shown.trial_starts[1:], np.arange(len(true)) * session.bin_width

@@ -125,8 +125,9 @@ def _own_source(model):
             try:
                 source += inspect.getsource(kind)
             except (OSError, TypeError):
-                problem = f"the source of {kind.__name__} was not found, so nothing can be cached"
-                raise ValueError(f"{problem}; use cache=None") from None
+                if kind in map(type, (model, *within)):  # a base may be compiled, as dict is
+                    problem = f"the source of {kind.__name__} was not found, so nothing can be cached"
+                    raise ValueError(f"{problem}; use cache=None") from None
     return source
 
 

@@ -22,7 +22,8 @@ def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, lengths=None,
     batch_size : int, pairs per batch
     rng : numpy.random.Generator
     trial : int array (T,) or None; a time step never crosses trials
-    lengths : ints that sum to T, the bins of each session, or None for one session; see `draw_bins`
+    lengths : ints that sum to T, the bins of each session, or None for one; see `draw_bins`. A positive may
+        come from any session
     periods, weights : k entries or None, as in `losses.ner_loss`
 
     Raises

@@ -90,6 +90,18 @@ def test_the_search_of_best_sees_no_test_trial(best, session, monkeypatch):
     best.choose(["ridge"])  # whose candidates all have scores by now
     assert len(kept) == scores and len({(r["method"], r["settings"]) for r in kept}) == scores
 
+    titles = [f"{name}, {form}" for form, names in best.METHODS.items() for name in names]
+    titles += [f"{name}, NER's weights, {form}" for name in best.BOTTLENECKS for form in best.METHODS]
+    monkeypatch.setattr(best, "run", lambda its, methods: [r | {"split": "test"} for r in run(its, methods)])
+    best.test()
+    assert sorted(r["method"] for r in kept[scores:]) == sorted(titles)
+    best.test()
+    assert len(kept) == scores + len(titles)  # a second call has nothing to fit
+    best.choose(["ridge"])
+    assert {r["method"] for r in kept[:] if r["split"] == "test"} == {t for t in titles if "ridge" not in t}
+    best.choose(["NER"])  # whose weights and number of fits others take
+    assert all(r["split"] == "validation" for r in kept)
+
 
 def test_bottlenecks_have_as_many_candidates_as_ner_on_causal_rates(best):
     counts = {name: len(best.singles(name, "causal")) for name in best.NEAREST}

@@ -186,6 +186,17 @@ class Mean(TransformerMixin, BaseEstimator):
         return X.mean(axis=1, keepdims=True)
 
 
+class Keyed(Mean, dict):
+    """One of its bases is compiled, and has no source."""
+
+    def __init__(self):
+        super().__init__()
+
+
+def test_a_base_without_source_does_not_matter():
+    assert "class Keyed" in runs._own_source(Keyed()) and "class Mean" in runs._own_source(Keyed())
+
+
 class Deadly(TransformerMixin, BaseEstimator):
     """A method that kills the process in which its second seed is fitted."""
 

@@ -6,7 +6,7 @@ indented; napoleon would take what follows the colon for a type.
 
 import re
 
-SECTIONS = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
+SECTIONS = ("Parameters", "Attributes", "Returns", "Raises")
 
 
 def setup(app):

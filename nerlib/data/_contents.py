@@ -18,7 +18,7 @@ _FEW = 12  # values of a trial column that are counted one by one
 def describe_nwb(path: str | Path) -> "pd.DataFrame":
     """A small table of what an NWB file holds: the names that `read_nwb` takes, and what is behind them.
 
-    Errors are those of `read_nwb`.
+    Raises ImportError, FileNotFoundError and DataError for a file that cannot be read.
 
     Returns
     -------

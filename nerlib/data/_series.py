@@ -44,7 +44,7 @@ def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray,
 
 
 def all_series(nwb) -> Iterator[tuple]:
-    """The path, from the processing module (or "acquisition") down, and each time series of columns."""
+    """Path, from the processing module (or "acquisition") down, and series: each with a column or more."""
     for name, node in {**nwb.processing, "acquisition": nwb.acquisition}.items():
         yield from _series_below(name, node)
 

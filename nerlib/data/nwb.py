@@ -68,7 +68,7 @@ def read_nwb(
     velocity : str, path of the velocity series, from the processing module (or "acquisition") down; it may
         have any number of columns
     velocity_unit : "m/s", "cm/s", "mm/s" or None, which reads the unit from the series; "m", "cm" or "mm" if
-        it holds positions, whose time derivative is then taken
+        it holds positions, whose time derivative is then taken. Lengths may be spelled out, "meters/s"
     align : str, column of the trials table with the time (s) of an event, such as the go cue
     before : float, seconds before the event at which the session's trials start
     direction : str or None, column of the target direction; None for a task without targets
@@ -76,7 +76,8 @@ def read_nwb(
         direction is then the target's angle seen from (0, 0)
     active_target : str or None, column with the index of the trial's target, where it has several positions
     keep : dict, column -> value (or list of values) of the trials to keep; {} keeps all
-    bin_width, n_bins : float, seconds; int, bins per trial
+    bin_width : float, seconds
+    n_bins : int, bins per trial
     smooth_sd : float, s.d. of the Gaussian that smooths the counts, seconds
     smoothing : "published", centered on the bin as in the paper, so that the rate of a bin holds spikes from
         3 s.d. before to 3 s.d. after it; or "causal", the bin itself and earlier ones alone

@@ -46,7 +46,8 @@ def bin_spikes(spike_times: list, starts: Array, n_bins: int | Array, bin_width:
 def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, bin_width: float) -> Array:
     """Mean of ``values`` (n_samples, d) at ascending ``times`` (s) in each bin of windows as in `bin_spikes`.
 
-    An array (n_bins of all windows, d), NaN where a bin holds no sample, or one that is not finite.
+    An array (n_bins of all windows, d) in the unit of ``values``, NaN where a bin holds no sample, or one
+    that is not finite. Raises ValueError where lengths differ, or times go back.
     """
     times, values = np.asarray(times, float), np.asarray(values, float)
     if len(times) != len(values):
@@ -92,7 +93,8 @@ def smooth(
 
     Returns
     -------
-    array (T, N), spikes/bin. Raises ValueError where lengths do not add up to T, or sd is negative
+    array (T, N), spikes/bin. Raises ValueError where lengths do not add up to T, for a negative sd, and for
+    another smoothing
     """
     from scipy.ndimage import convolve1d
 
@@ -112,8 +114,10 @@ def window_rates(
 ) -> Array:
     """Smoothed counts (spikes/bin) in one window per trial: array (n_trials · n_bins, N).
 
-    ``windows`` (3, n_trials) holds when each window begins, and when its trial begins and ends (s). The whole
-    trial is binned and smoothed, then cut; bins out of the kernel's reach are not computed.
+    ``spike_times`` are N arrays, ``windows`` is an array (3, n_trials): when each window begins, and when its
+    trial, in which it must lie, begins and ends. All times are in s, as bin_width and smooth_sd. The whole
+    trial is binned and smoothed, then cut; bins out of the kernel's reach are not computed. Raises ValueError
+    where smooth_sd is longer than a window.
     """
     if smooth_sd > n_bins * bin_width:
         raise ValueError(f"smooth_sd is in seconds; {smooth_sd:g} is longer than a trial, {n_bins} bins")

@@ -72,10 +72,8 @@ def simulate_recording(
     spikes = np.repeat(np.tile(times, n_neurons), counts.ravel()) + step * noise.random(counts.sum())
     spikes = [np.sort(own) for own in np.split(spikes, np.cumsum(counts.sum(axis=1))[:-1])]
 
-    window: dict = {"align": "go_cue_time", "before": 0.0, "n_bins": N_BINS[area]}
-    window |= {"bin_width": 0.03, "smooth_sd": 0.045}
-    if task == "maze":
-        window = MAZE_SCHEMA
+    centered = {"align": "go_cue_time", "before": 0.0, "n_bins": N_BINS[area], "bin_width": 0.03}
+    window: dict = MAZE_SCHEMA if task == "maze" else centered | {"smooth_sd": 0.045}
     n_bins, width = window["n_bins"], window["bin_width"]
     kept = np.flatnonzero(trials["rewarded"])
     first = trials[window["align"]][kept] - window["before"]

@@ -15,7 +15,7 @@ from nerlib.models.umap import UMAP
 # name -> estimator and the parameters that differ from its defaults. Steps and rates of the methods with
 # NER's network were chosen on validation trials (benchmarks/validation.py). "CEBRA" gets all label columns,
 # as in the published runs; "CEBRA-velocity" gets velocity alone, with which it does far better, and needs
-# periods to know it; "CEBRA-16" has 16 dimensions, for a kNN decoder.
+# periods, which tell it from direction; "CEBRA-16" has 16 dimensions, for a kNN decoder.
 METHODS: dict[str, tuple] = {
     "NER": (NER, {}),
     "CEBRA": (CEBRA, {}),
@@ -33,7 +33,7 @@ METHODS: dict[str, tuple] = {
 
 
 def make_method(name: str, **overrides) -> BaseEstimator:
-    """An unfitted estimator of the table `METHODS`, with ``overrides``; ValueError for an unknown method."""
+    """An unfitted estimator of `METHODS`, with ``overrides`` of parameters; ValueError for an unknown one."""
     if name not in METHODS:
         raise ValueError(f"unknown method {name!r}; expected one of {', '.join(METHODS)}")
     estimator, settings = METHODS[name]

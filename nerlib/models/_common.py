@@ -37,9 +37,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def _check_data(self, X, y, trial, **checks):
         """Rates (T, N), labels as float64 (T, k) and trial ids (T,) or None, validated."""
         checks = {"dtype": FLOATS, "multi_output": True, "y_numeric": True} | checks
-        X, y = validate_data(self, X, y, **checks)
         if checks.get("reset", True):
             self.__dict__.pop(self._fitted, None)  # a fit that fails leaves no model behind
+        X, y = validate_data(self, X, y, **checks)
         return X, np.array(y, np.float64).reshape(len(X), -1), self._check_trial(trial, len(X), 1)
 
     def _check_rates(self, X, dtype=FLOATS):
@@ -48,12 +48,12 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         return validate_data(self, X, reset=False, dtype=dtype)
 
     def _inputs(self, X, trial, dtype=FLOATS):
-        """Rates (T, N) to embed, validated, with their history: (T, window × N)."""
+        """Rates (T, N) to embed, validated, with their history: (T, window × N); called by `transform`."""
         X = self._check_rates(X, dtype)
-        return stacked(X, self._check_trial(trial, len(X)), self.window)
+        return stacked(X, self._check_trial(trial, len(X), stacklevel=5), self.window)
 
-    def _check_trial(self, trial, n_bins, least=None):
-        """Trial ids as an int array (n_bins,), or None; warns where windows may cross trials.
+    def _check_trial(self, trial, n_bins, least=None, stacklevel=4):
+        """Trial ids as an int array (n_bins,), or None; warns, at the user's line, where windows may cross.
 
         To transform one window, as in a closed loop, needs no trial ids; ``least`` bins or more do.
         """
@@ -62,7 +62,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             if window > 1 and n_bins >= (least or window + 1):
                 what = f"{type(self).__name__} with window={window} was given no trial ids"
                 message = f"{what}, so windows may cross trials; pass trial, the trial of each bin"
-                warnings.warn(message, stacklevel=4)
+                warnings.warn(message, stacklevel=stacklevel)
             return None
         trial = np.asarray(trial)
         if trial.shape != (n_bins,) or not np.issubdtype(trial.dtype, np.integer):
@@ -153,8 +153,10 @@ def select_columns(labels, columns, periods=None, weights=None):
         )
     periods = check_per_column("periods", periods, n_columns, None)
     weights = check_per_column("weights", weights, n_columns, 1.0)
-    chosen = [c for c, period in enumerate(periods) if period is None] if linear else np.atleast_1d(columns)
-    if not len(chosen) or not set(chosen) <= set(range(n_columns)):
+    chosen = np.atleast_1d(columns).tolist()
+    if linear:
+        chosen = [c for c, period in enumerate(periods) if period is None]
+    if not chosen or not set(chosen) <= set(range(n_columns)) or bool in map(type, chosen):
         raise ValueError(
             f"label_columns is {columns}, but the labels have {n_columns} columns, counted from 0"
             f"{', all circular' * linear}; name some of them, or give None for all"

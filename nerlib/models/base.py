@@ -64,11 +64,14 @@ class EncoderMethod(Method):
 
     @abstractmethod
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
-        """How batches of bins of labels (T, k) are drawn, and their loss.
+        """How batches of bins are drawn, and their loss.
 
-        ``lengths`` are the bins of each session, None for one session; ``anchors`` (M, n_components) is the
-        embedding of the first M bins if it is fixed. Returns an endless iterator of (bins (B,), target), a
-        callable (embedding (B, n_components), target) -> scalar, and a list of tensors to train besides.
+        Labels are a float64 array (T, k), ``trial`` an int array (T,) or None, ``rng`` is NumPy's generator
+        and ``device`` torch's. ``lengths`` are the bins of each session, None for one session; ``anchors``, a
+        float32 array (M, n_components) or None, is the embedding of the first M bins if it is fixed.
+
+        Returns an endless iterator of (int array of bins (B,), target, what the loss needs besides), a
+        callable (embedding (B, n_components), target) -> scalar tensor, and a list of tensors to train, too.
         """
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
@@ -90,12 +93,12 @@ class EncoderMethod(Method):
         """
         self._check_parameters()
         if is_joint := joint.is_list(X):
+            self.__dict__.pop("encoder_", None)  # a fit that fails leaves no model behind
+            self.__dict__.pop("feature_names_in_", None)
             sessions = joint.check_sessions(self, X, y, trial)
             self.n_features_in_ = sessions[0][0].shape[1]
-            self.__dict__.pop("feature_names_in_", None)
         else:
             sessions = [self._check_data(X, y, trial)]
-        self.__dict__.pop("encoder_", None)  # a fit that fails leaves no model behind
         device = pick_device(self.device)
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=3)
         labels, trial, lengths = joint.pool(sessions)
@@ -149,7 +152,7 @@ class EncoderMethod(Method):
         ----------
         X : array (T, N), rates (spikes/bin); or a list of them, one per session, in their order
         trial : int array (T,), or a list of them, or None; matters when ``window`` > 1
-        session : int or None, whose neurons these are; needed for a model of several sessions
+        session : int or None, number of the session whose neurons these are; a model of several needs it
 
         Raises
         ------
@@ -170,11 +173,12 @@ class EncoderMethod(Method):
         device = encoder[0].weight.device
         if len(X) <= _NUMPY_MAX_ROWS and device.type == "cpu":
             return encoder.embed_few(stacked(np.asarray(X, np.float32), trial, self.window))
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(X), _BLOCK)]
         if self.window == 1:
-            inputs = as_tensor(X).split(_BLOCK)
+            inputs = (as_tensor(X[block]) for block in blocks)
         else:
             gather, bins = self._gatherer(X, trial), np.arange(len(X))
-            inputs = (gather(bins[start : start + _BLOCK]) for start in range(0, len(X), _BLOCK))
+            inputs = (gather(bins[block]) for block in blocks)
         with torch.inference_mode():
             return np.concatenate([encoder(rates.to(device)).cpu().numpy() for rates in inputs])
 

@@ -21,7 +21,7 @@ class Bottleneck(EncoderMethod):
     ----------
     n_components : int, width of the bottleneck, which is the embedding
     label_columns : as in `CEBRA`
-    periods : as in `NER`
+    periods : as in `NER`; needed for "linear"
     weights : as in `NER`; factors of the columns before errors are squared
     """
 

@@ -25,7 +25,7 @@ class CEBRA(EncoderMethod):
     label_columns : tuple of int, the label columns to use; "linear": those without a period, as velocity;
         None: all, as published
     temperature : float, τ of the loss
-    periods : as in `NER`; only "linear" asks for them, the loss takes every column as linear
+    periods : one entry a label column, as in `NER`; "linear" needs them, the loss takes all columns as linear
     """
 
     label_columns: tuple | str | None = None

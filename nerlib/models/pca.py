@@ -43,4 +43,4 @@ class PCA(decomposition.PCA):
     def _inputs(self, X, trial, least=None):
         if self.window == 1:
             return X
-        return stacked(np.asarray(X), self._check_trial(trial, len(X), least), self.window)
+        return stacked(np.asarray(X), self._check_trial(trial, len(X), least, 4 if least else 5), self.window)

@@ -58,8 +58,8 @@ class UMAP(Method):
         ValueError, TypeError : parameters out of range, NaN, lengths that disagree, labels that are missing
         ImportError : umap-learn is not installed
         """
-        X = self._checked(X, trial, reset=True)
         self.__dict__.pop("umap_", None)  # a fit that fails leaves no model behind
+        X = self._checked(X, trial, reset=True)
         self.umap_ = self._fitted_map(X, y)
         return self
 

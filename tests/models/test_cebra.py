@@ -81,6 +81,8 @@ def test_sees_only_the_columns_it_is_given(session):
     assert not np.array_equal(first, second)
     with pytest.raises(ValueError, match=r"label_columns is \(3,\), but the labels have 3 columns"):
         CEBRA(**QUICK, label_columns=(3,)).fit(session.rates, session.labels, session.trial)
+    with pytest.raises(ValueError, match=r"label_columns is \(True, False\), but the labels have 3 columns"):
+        CEBRA(**QUICK, label_columns=(True, False)).fit(session.rates, session.labels, session.trial)
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])

@@ -138,8 +138,9 @@ def test_windows_without_trials_are_warned_of(name, session):
     model, rates = method(name, window=4), session.rates
     with pytest.warns(UserWarning, match="window=4 was given no trial ids, so windows may cross trials"):
         model.fit(rates, session.labels)
-    with pytest.warns(UserWarning, match="was given no trial ids"):
+    with pytest.warns(UserWarning, match="was given no trial ids") as caught:
         model.transform(rates)
+    assert {w.filename for w in caught if "no trial ids" in str(w.message)} == {__file__}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(rates, session.labels, session.trial).transform(rates, session.trial)
