@@ -141,7 +141,7 @@ def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFram
     found: dict = {}
     for metric, title in (
         ("velocity_r2", "R² of velocity"),
-        ("direction_accuracy", "direction, less guessing"),
+        ("direction_accuracy", "direction, minus guessing"),
     ):
         each = per_recording(rows, ["value", "method"], metric)
         if metric == "direction_accuracy":

@@ -146,7 +146,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
         for place, row in zip(places, rows.itertuples(), strict=True):
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
-        axes.set(xlabel=f"NER less the other,\n{METRICS.get(metric, metric)}")
+        axes.set(xlabel=f"NER minus the other,\n{METRICS.get(metric, metric)}")
     panels[0].set_ylim(len(order) - 0.4, -0.6)
     sns.despine(figure)
     return watermark_simulated(figure, sessions)

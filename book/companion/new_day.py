@@ -152,7 +152,8 @@ def goals(curve: pd.DataFrame) -> pd.DataFrame:
     for k, goal in GOALS.items():
         over = beyond(curve, k, goal)
         mean = "reached" if over.mean >= 0 else "missed"
-        verdict = mean if intervals.verdict(over) in ("ahead", "behind") else f"{mean} on average, not surely"
+        sure = intervals.verdict(over) in ("ahead", "behind")
+        verdict = mean if sure else f"{mean} on average; the interval includes the goal"
         rows.append({"trials": k, "goal": goal, "share": share(curve, k), "R² beyond the goal": str(over)})
         rows[-1] |= {"verdict": verdict}
     return pd.DataFrame(rows)
