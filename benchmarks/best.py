@@ -14,8 +14,8 @@ the validation set; `test` fits what the kept scores choose, and the bottlenecks
 of the label columns.
 An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
 whose scores that file has are not fitted again; delete it to search again. `test`, too, fits what the file
-lacks; `choose` removes the test scores of the methods that it searches. The *flat bottleneck* is the MSE
-bottleneck off the sphere.
+lacks; `choose` removes the test scores of the methods that it searches, and all of them if NER is among
+these. The *flat bottleneck* is the MSE bottleneck off the sphere.
 """
 
 import argparse

@@ -18,3 +18,14 @@ def test_a_closed_loop_decodes_as_the_whole_session_does(tmp_path):
     velocity, seconds = closed_loop.replay(loop, days[1])
     whole = decoder.predict(model.transform(days[1].rates, days[1].trial, session=1))
     assert velocity == pytest.approx(whole, abs=1e-2) and (seconds > 0).all()
+
+
+@pytest.mark.parametrize(("n_trials", "n_panels"), [(3, 3), (5, 5), (12, 8)])
+def test_hand_paths_show_the_first_trials_and_a_bar_of_50_mm(n_trials, n_panels, closed):
+    session = make_session(n_trials=n_trials)
+    figure = closed_loop.hand_paths(session.velocity, session)
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert titles == [f"{d:.0f}°" for d in session.direction[session.trial_starts][:n_panels]]
+    true, decoded, bar = (line.get_xydata() for line in figure.axes[0].lines)
+    assert (true == decoded).all() and bar[1] - bar[0] == pytest.approx([50, 0])
+    assert not any(len(axes.get_xticks()) for axes in figure.axes)
