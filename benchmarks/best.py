@@ -29,7 +29,7 @@ import pandas as pd
 from equal_chances import build as build_one
 from validation import describe, kept_records
 
-from companion import control_runs, paper, results
+from companion import paper, results
 from companion.catalogue import cache_folder, load_session, open_sessions
 from nerlib import Ensemble, experiments
 
@@ -151,8 +151,8 @@ def build(name, settings, members=1):
     """An estimator with these settings, or an ensemble of it."""
     own = {key: value for key, value in settings.items() if key not in ("smooth_sd", "window")}
     method = build_one(name, settings["window"], own)
-    ensemble = control_runs.FlatEnsemble if name in BOTTLENECKS else Ensemble
-    return method if members == 1 else ensemble(method, n_members=members)
+    alignment = "affine" if name in BOTTLENECKS else "rotation"
+    return method if members == 1 else Ensemble(method, n_members=members, alignment=alignment)
 
 
 @cache

@@ -84,6 +84,9 @@ def plan(recordings):
     first += [under(c, *NETWORKS) for c in ("encoder on permuted movements", "encoder untrained")]
     tens = ["NER, 10 bins", "MSE bottleneck, 10 bins", "NER, own labels", "MSE bottleneck, flat"]
     first += [jobs("within", "methods", [*tens, "Kalman filter", "GRU"])]
+    for width in (0.045, 0.11):  # s: the paper's, and the one that `causal` of best.py chose
+        past, value = {"smoothing": "causal", "smooth_sd": width}, f"causal rates, {1e3 * width:.0f} ms"
+        first += [jobs("within", "methods, causal", ["Kalman filter", "GRU"], value, **past)]
     linear = ["ridge", "ridge, 10 bins", "PCA"]
     for kind, table in (("direction", "direction left out"), ("folds", "folds")):
         first += [jobs(kind, table, ["NER"], max_iter=600)]  # half the steps: five to eight fits a recording

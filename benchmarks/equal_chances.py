@@ -22,7 +22,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 import pandas as pd
 from validation import describe, kept_records
 
-from companion import control_runs, paper, results
+from companion import paper, results
 from companion.catalogue import cache_folder, open_sessions
 from nerlib import experiments
 
@@ -60,8 +60,7 @@ def titled(name, window):
 def build(name, window, settings):
     """An unfitted estimator in profile fast, but for its history and these settings."""
     if name == paper.FLAT:
-        like = paper.make_method("MSE bottleneck", "fast", window=window, **settings)
-        return control_runs.FlatBottleneck(**like.get_params())
+        return paper.make_method("MSE bottleneck", "fast", window=window, sphere=False, **settings)
     return paper.make_method(name, "fast", window=window, **settings)
 
 

@@ -62,16 +62,22 @@ CANDIDATES: dict[str, list[dict]] = {
 }
 # Other forms of the networks of earlier days, tried with every candidate. A session's first layer maps a
 # bin's neurons to 16 signals, the same way in each bin of history (`ReadIn`); "whole": all bins to 32 units.
+# Direction may count half in the labels (CEBRA-velocity has none of it); the bottleneck may leave the sphere.
 FORMS: dict[str, list[dict]] = {name: [{"first_layer": "whole"}] for name in NETWORKS}
 FORMS["MSE bottleneck"].append({"batch_size": 128})
-OF_FORM = ("first_layer", "batch_size")
+HALF = {"weights": [1, 1, 0.5]}
+FORMS["NER"] += [HALF, {"first_layer": "whole"} | HALF]
+FORMS["MSE bottleneck"] += [HALF, {"sphere": False}, {"sphere": False} | HALF]
+FORMS["MSE bottleneck"] += [{"first_layer": "whole"} | form for form in FORMS["MSE bottleneck"][2:]]
+OF_FORM = ("first_layer", "batch_size", "weights", "sphere")
 
 
 def build(method, window, first_layer=None, **settings):
     """An unfitted network; 30 % of neurons dropped unless settings say otherwise."""
     built = make_method(method, **COMMON | BEYOND[method] | {"window": window} | settings)
     if first_layer == "whole":
-        built._make_encoder = lambda n_neurons, _: Encoder(n_neurons * window, built.n_components)
+        sphere = getattr(built, "sphere", True)
+        built._make_encoder = lambda n, _: Encoder(n * window, built.n_components, sphere=sphere)
     return built
 
 

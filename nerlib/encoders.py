@@ -27,17 +27,23 @@ class ReadIn(nn.Linear):
 class Encoder(nn.Sequential):
     """Linear(N, 32) GELU Linear(32, 32) GELU Linear(32, 16) GELU Linear(16, d), scaled to unit length.
 
-    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows. Inputs are neurons × bins of
-    history; ``before`` are modules that come first, as the `ReadIn` of a joint fit.
+    Maps a float tensor (B, n_inputs) to a tensor (B, n_components) of unit rows; without ``sphere`` they keep
+    their length. Inputs are neurons × bins of history; ``before`` are modules that come first, as the
+    `ReadIn` of a joint fit.
     """
 
-    def __init__(self, n_inputs, n_components=3, *before):
+    def __init__(self, n_inputs, n_components=3, *before, sphere=True):
         widths = (n_inputs, 32, 32, 16)
         hidden = (layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.GELU()))
         super().__init__(*before, *hidden, nn.Linear(widths[-1], n_components))
+        self.sphere = sphere
 
     def forward(self, rates):
-        return normalize(super().forward(rates))
+        return self.place(super().forward(rates))
+
+    def place(self, points):
+        """Points (B, n_components) of the last layer on the sphere, if the embedding lies there."""
+        return normalize(points) if self.sphere else points
 
     def n_neurons(self, window):
         """How many neurons the first layer takes."""
@@ -51,6 +57,7 @@ class Encoder(nn.Sequential):
             first = nn.Linear(n_neurons * window, self[0].out_features)
         other = Encoder.__new__(Encoder)
         nn.Sequential.__init__(other, first, *list(self)[1:])
+        other.sphere = self.sphere
         return other
 
     def embed_few(self, rates):
@@ -62,4 +69,6 @@ class Encoder(nn.Sequential):
             else:
                 weight, bias = (layer._parameters[name].detach().numpy() for name in ("weight", "bias"))
                 point = (point.reshape(-1, weight.shape[1]) @ weight.T + bias).reshape(len(rates), -1)
+        if not self.sphere:
+            return point
         return point / np.maximum(np.linalg.norm(point, axis=1, keepdims=True), np.float32(1e-12))

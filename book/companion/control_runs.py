@@ -6,17 +6,14 @@ A row holds scores of `controls.score` and whatever distinguishes it from the ot
 from functools import cache, partial
 from itertools import product
 from typing import NamedTuple
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from sklearn.linear_model import LinearRegression
 from threadpoolctl import threadpool_limits
 
 from companion import ceilings, controls, paper
 from companion.catalogue import load_session
-from nerlib import NER, Bottleneck, Ensemble, encoders, losses, metrics, runs
-from nerlib.models import base
+from nerlib import NER, Bottleneck, losses, metrics, runs
 
 UNTRAINED = {"max_iter": 1, "learning_rate": 1e-12, "weight_averaging": 0.0}
 LABELS = {  # name -> labels of a session, and their periods
@@ -36,35 +33,6 @@ CONTROLS = {  # name -> what it does to a session
 }
 
 
-class FlatEncoder(encoders.Encoder):
-    """The network without its last step, so that outputs keep their length."""
-
-    def forward(self, rates):
-        return torch.nn.Sequential.forward(self, rates)
-
-
-class FlatBottleneck(Bottleneck):
-    """The MSE bottleneck off the sphere."""
-
-    def fit(self, X, y, trial=None):
-        with patch.object(base, "Encoder", FlatEncoder):
-            return super().fit(X, y, trial)
-
-
-class FlatEnsemble(Ensemble):
-    """Several flat bottlenecks, brought onto the first one by affine maps and averaged off the sphere."""
-
-    def fit(self, X, y, trial=None):
-        super().fit(X, y, trial)
-        first, *others = (member.transform(X, trial) for member in self.members_)
-        self.maps_ = [LinearRegression().fit(z, first) for z in others]
-        return self
-
-    def transform(self, X, trial=None):
-        first, *others = (member.transform(X, trial) for member in self.members_)
-        return np.mean([first, *(m.predict(z) for m, z in zip(self.maps_, others, strict=True))], axis=0)
-
-
 class OwnLabels(NER):
     """NER whose positives carry the labels of their own bins, not those of their references."""
 
@@ -78,7 +46,7 @@ class OwnLabels(NER):
 
 SPECIAL = {
     "NER, own labels": OwnLabels,
-    "MSE bottleneck, flat": FlatBottleneck,
+    "MSE bottleneck, flat": partial(Bottleneck, sphere=False),
     "Kalman filter": ceilings.KalmanFilter,
     "GRU": ceilings.GRU,
     "PCA, 10 components": partial(paper.make_method, "PCA", "fast", n_components=10),
@@ -124,13 +92,14 @@ def _with_circle(session):
 
 
 @cache
-def opened(name, area, smoothing="published"):
-    return load_session(name, area, smoothing=smoothing)
+def opened(name, area, smoothing="published", smooth_sd=None):
+    width = {} if smooth_sd is None else {"smooth_sd": smooth_sd}
+    return load_session(name, area, smoothing=smoothing, **width)
 
 
-def within(job, smoothing="published", trials=None, control=None, **settings):
+def within(job, smoothing="published", smooth_sd=None, trials=None, control=None, **settings):
     """One fit, its scores on held-out trials."""
-    session = opened(*job.recordings[0], smoothing)
+    session = opened(*job.recordings[0], smoothing, smooth_sd)
     if control in CONTROLS:
         session = CONTROLS[control](session, job.seed)
     train, test = session.split()

@@ -81,17 +81,14 @@ def shared(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
 
 def told(lead: Estimate | None, unit: str = "") -> str:
-    """A difference in words: "ahead by 0.02 [0.01, 0.03]", "level (…)" where the interval holds zero."""
+    """A difference in words: its verdict ("level" where the interval holds zero), mean and interval."""
     if lead is None:
         return "not run yet"
     word = intervals.verdict(lead)
-    digits = 1 if unit else 3
-    size = f"{abs(lead.mean):.{digits}f}{unit}"
-    span = "" if lead.low is None else f"{lead.low:+.{digits}f} to {lead.high:+.{digits}f}".replace("-", "−")
-    if word in ("ahead", "behind"):
-        return f"{word} by {size} ({span}; {lead.positive} of {lead.values} positive)"
-    mean = f"{lead.mean:+.{digits}f}".replace("-", "−")
-    return f"{word} ({mean}{unit}{', ' + span if span else ''})"
+    digits = 1 if unit else 3 if abs(lead.mean) >= 5e-4 else 4
+    span = "" if lead.low is None else f" [{lead.low:+.{digits}f}, {lead.high:+.{digits}f}]"
+    count = f", positive in {lead.positive} of {lead.values}" * (word in ("ahead", "behind"))
+    return f"{word}, {lead.mean:+.{digits}f}{unit}{span}{count}".replace("-", "−")
 
 
 def compare(rows: pd.DataFrame, column: str, first, second, metric: str = "velocity_r2") -> str:

@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -12,8 +11,9 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from nerlib.encoders import Encoder, ReadIn
-from nerlib.models import _saving, joint
+from nerlib.models import joint
 from nerlib.models._common import FLOATS, Method, as_tensor, check_numbers, pick_device, seeded
+from nerlib.models._saving import Saved
 from nerlib.models._training import train
 from nerlib.sampling import history, stacked
 
@@ -22,7 +22,7 @@ _NUMPY_MAX_ROWS = 16  # up to so many bins NumPy embeds faster than torch
 
 
 @dataclass(eq=False, repr=False)
-class EncoderMethod(Method):
+class EncoderMethod(Saved, Method):
     """A method that trains the network of section 3 of the paper (`encoders.Encoder`).
 
     Parameters
@@ -122,9 +122,9 @@ class EncoderMethod(Method):
 
     def _make_encoder(self, n_neurons, is_joint):
         """The network of one session, or of the first of several, which has a `ReadIn`."""
-        if not is_joint:
-            return Encoder(n_neurons * self.window, self.n_components)
-        return Encoder(ReadIn.WIDTH * self.window, self.n_components, ReadIn(n_neurons))
+        width, before = (ReadIn.WIDTH, [ReadIn(n_neurons)]) if is_joint else (n_neurons, [])
+        sphere = getattr(self, "sphere", True)
+        return Encoder(width * self.window, self.n_components, *before, sphere=sphere)
 
     def add_session(self, X: Any, y: Any, trial: Any = None, *, max_iter: int | None = None) -> int:
         """Calibrate a new session: fit a first layer for its neurons, and leave all other layers as they are.
@@ -146,7 +146,7 @@ class EncoderMethod(Method):
         return joint.calibrate(self, rates, labels, trial, max_iter)
 
     def transform(self, X: Any, trial: Any = None, session: int | None = None) -> Any:
-        """Embed rates: float32 array (T, n_components), rows of unit length; or a list of them.
+        """Embed rates: float32 array (T, n_components), rows of unit length on a sphere; or a list of them.
 
         Parameters
         ----------
@@ -216,16 +216,6 @@ class EncoderMethod(Method):
             return inputs.view(len(bins), -1)
 
         return gather
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model to one safetensors file, atomically; parameters are stored as JSON."""
-        check_is_fitted(self)
-        _saving.save(self, path)
-
-    @classmethod
-    def load(cls, path: str | Path, device: str = "auto") -> Self:
-        """Read a model that `save` wrote; FileNotFoundError, or ValueError for another file or class."""
-        return _saving.load(cls, path, device)
 
     def _check_parameters(self):
         check_numbers(self, Integral, "n_components", "max_iter", "batch_size", "window")

@@ -23,6 +23,8 @@ class Bottleneck(EncoderMethod):
     label_columns : as in `CEBRA`
     periods : as in `NER`; needed for "linear"
     weights : as in `NER`; factors of the columns before errors are squared
+    sphere : bool, whether points have unit length, as NER's have; False: they keep the length that the linear
+        map wants (the *flat* bottleneck)
     """
 
     max_iter: int = 1600
@@ -31,6 +33,7 @@ class Bottleneck(EncoderMethod):
     label_columns: tuple | str | None = None
     periods: tuple | None = None
     weights: tuple | None = None
+    sphere: bool = True
 
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         columns = select_columns(labels, self.label_columns, self.periods, self.weights)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from sklearn.utils import check_array, check_X_y
-from torch.nn.functional import normalize
 
 from nerlib.models._common import FLOATS, check_numbers, seeded
 from nerlib.models._training import train
@@ -128,7 +127,7 @@ def train_jointly(method, encoders, sessions, objective, generator):
     trunk = torch.nn.Sequential(*shared)
     weights = [weight for encoder in encoders for weight in encoder[0].parameters()]
     weights += trunk.parameters()
-    losses = train(method, weights, lambda bins: normalize(trunk(gather(bins))), objective)
+    losses = train(method, weights, lambda bins: encoders[0].place(trunk(gather(bins))), objective)
     for encoder, standard in zip(encoders, standards, strict=True):
         fold(encoder[0], *standard)
     return losses

@@ -96,34 +96,6 @@ def test_days():
     assert ("source permuted", "affine") not in found
 
 
-def test_the_flat_bottleneck_is_flat():
-    session = make_session()
-    lengths = {}
-    for name in ("MSE bottleneck", "MSE bottleneck, flat"):
-        _, (z,) = control_runs.embed(name, 0, session, session, **FEW)
-        lengths[name] = np.linalg.norm(z, axis=1)
-    assert np.allclose(lengths["MSE bottleneck"], 1, atol=1e-5)
-    assert np.ptp(lengths["MSE bottleneck, flat"]) > 0.01
-
-
-def test_flat_bottlenecks_are_averaged_after_affine_maps():
-    """Members that are affine images of one another average to the first of them, whatever its length."""
-
-    class Image(control_runs.FlatBottleneck):
-        def fit(self, X, y, trial=None):
-            rng = np.random.default_rng(self.random_state)
-            self.encoder_, self.n_features_in_ = (rng.normal(size=(3, 3)), rng.normal(size=3)), X.shape[1]
-            return self
-
-        def transform(self, X, trial=None):
-            return X[:, :3] @ self.encoder_[0] + self.encoder_[1]
-
-    session = make_session()
-    model = control_runs.FlatEnsemble(Image(), random_state=0).fit(session.rates, session.labels)
-    first, averaged = model.members_[0].transform(session.rates), model.transform(session.rates)
-    assert np.allclose(averaged, first) and np.ptp(np.linalg.norm(averaged, axis=1)) > 0.1
-
-
 def test_own_labels_are_those_of_the_bins():
     session = make_session()
     model = control_runs.build("NER, own labels", 0, **FEW)

@@ -27,14 +27,14 @@ def test_leads_are_paired_and_told_by_their_verdict():
     own = np.linspace(0.2, 0.9, 8)
     rows = pd.concat([rows_of("a", own), rows_of("b", own - 0.1 + 0.01 * (np.arange(8) % 2))])
     lead = tables.lead(rows, "method", "a", "b")
-    assert lead.mean == pytest.approx(0.095) and tables.told(lead).startswith("ahead by 0.095")
-    assert tables.compare(rows, "method", "b", "a").startswith("behind by 0.095")
+    assert lead.mean == pytest.approx(0.095) and tables.told(lead).startswith("ahead, +0.095 [+0.09")
+    assert tables.compare(rows, "method", "b", "a").startswith("behind, −0.095 [−0.09")
     words = {"ahead": "A", "level": "L", "behind": "B"}
     assert tables.settle(lead, **words) == "A"
     assert tables.settle(tables.lead(rows, "method", "b", "a"), **words) == "B"
     alternating = pd.concat([rows_of("a", 0.1 * (-1.0) ** np.arange(8)), rows_of("b", 0)])
     level = tables.lead(alternating, "method", "a", "b")
-    assert tables.settle(level, **words) == "L" and tables.told(level).startswith("level (")
+    assert tables.settle(level, **words) == "L" and tables.told(level).startswith("level, ")
     few = rows[rows["session"].isin(DAYS[:3])]
     assert tables.compare(few, "method", "a", "b").startswith("undecided")
     assert tables.lead(rows, "method", "a", "c") is None and tables.told(None) == "not run yet"

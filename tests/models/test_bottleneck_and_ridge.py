@@ -27,6 +27,26 @@ def test_bottleneck_holds_the_labels(session):
     assert np.allclose(np.linalg.norm(model.transform(test.rates), axis=1), 1, atol=1e-6)
 
 
+def test_without_the_sphere_points_keep_their_length(session):
+    flat = Bottleneck(**QUICK, periods=session.periods, sphere=False)
+    points = flat.fit(session.rates, session.labels, session.trial).transform(session.rates)
+    assert np.ptp(np.linalg.norm(points, axis=1)) > 0.1
+    assert np.allclose(flat.transform(session.rates[:3]), points[:3], atol=1e-5)  # few bins: by NumPy
+
+
+def test_without_the_sphere_sessions_are_trained_jointly_and_added(session, tmp_path):
+    whole = session.rates, session.labels, session.trial
+    half = session.rates[:, ::2], session.labels, session.trial
+    flat = Bottleneck(**QUICK, periods=session.periods, sphere=False).fit(*zip(whole, half, strict=True))
+    flat.add_session(*whole, max_iter=50)
+    flat.save(tmp_path / "flat.safetensors")
+    again = Bottleneck.load(tmp_path / "flat.safetensors")
+    rates = [whole[0], half[0], whole[0]]
+    for points, same in zip(flat.transform(rates), again.transform(rates), strict=True):
+        assert np.ptp(np.linalg.norm(points, axis=1)) > 0.1
+        assert np.array_equal(points, same)
+
+
 def test_ridge_is_scikit_learns(session):
     velocity = session.velocity
     found = Ridge().fit(session.rates, velocity, session.trial).transform(session.rates)

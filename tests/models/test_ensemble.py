@@ -1,4 +1,4 @@
-"""Ensembles: rotated copies average to themselves, and averaging brings what seeds add by chance."""
+"""Ensembles: copies that are mapped average to themselves, and averaging brings what seeds add by chance."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 
 from nerlib import Ensemble
-from nerlib.models import NER
+from nerlib.models import NER, Bottleneck
 
 QUICK = {"max_iter": 60, "batch_size": 64, "device": "cpu"}
 
@@ -41,9 +41,22 @@ def test_rotated_and_reflected_copies_average_to_the_first(points):
     model = Ensemble(Turned(), n_members=6, random_state=3).fit(*points)
     first = model.members_[0].transform(points[0])
     assert np.allclose(model.transform(points[0]), first)
-    assert np.allclose(model.rotations_[0], np.eye(3))
-    determinants = np.linalg.det(model.rotations_)
+    rotations, offsets = zip(*model.maps_, strict=True)
+    assert np.allclose(rotations[0], np.eye(3)) and not np.any(offsets)
+    determinants = np.linalg.det(rotations)
     assert np.allclose(np.abs(determinants), 1) and determinants.min() < 0 < determinants.max()
+
+
+def test_affine_copies_average_to_the_first_whatever_their_length(points):
+    class Image(Turned):
+        def transform(self, X, trial=None):
+            rng = np.random.default_rng(self.random_state)
+            return X[:, :3] @ rng.normal(size=(3, 3)) + rng.normal(size=3)
+
+    model = Ensemble(Image(), n_members=4, alignment="affine", random_state=0).fit(*points)
+    first = model.members_[0].transform(points[0])
+    assert np.allclose(model.transform(points[0]), first)
+    assert np.ptp(np.linalg.norm(first, axis=1)) > 0.1
 
 
 def test_noise_averages_out(points):
@@ -75,8 +88,31 @@ def test_members_differ_by_seed_and_the_ensemble_does_not(session):
 def test_wrong_sizes_and_early_calls_are_refused(session):
     with pytest.raises(ValueError, match="n_members must be"):
         Ensemble(NER(**QUICK), n_members=0).fit(session.rates, session.labels)
+    with pytest.raises(ValueError, match="alignment must be rotation or affine; got 'linear'"):
+        Ensemble(NER(**QUICK), alignment="linear").fit(session.rates, session.labels)
     with pytest.raises(NotFittedError):
         Ensemble(NER(**QUICK)).transform(session.rates)
+
+
+@pytest.mark.parametrize("kind, alignment", [(NER, "rotation"), (Bottleneck, "affine")])
+def test_saved_and_loaded_is_the_same(session, tmp_path, kind, alignment):
+    member = kind(**QUICK, window=3, periods=session.periods, weights=(1, 1, 0.5))
+    model = Ensemble(member, n_members=3, alignment=alignment, random_state=0)
+    model.fit(session.rates, session.labels, session.trial).save(tmp_path / "model.safetensors")
+    again = Ensemble.load(tmp_path / "model.safetensors", device="cpu")
+    embedding = model.transform(session.rates, session.trial)
+    assert np.array_equal(again.transform(session.rates, session.trial), embedding)
+    assert str(again.get_params(deep=False)) == str(model.get_params(deep=False))
+    assert again.get_feature_names_out().tolist() == model.get_feature_names_out().tolist()
+    with pytest.raises(ValueError, match=f"holds a model of class Ensemble; expected a {kind.__name__}"):
+        kind.load(tmp_path / "model.safetensors")
+
+
+def test_members_that_cannot_be_saved_are_named(points, tmp_path):
+    model = Ensemble(Turned(), n_members=2).fit(*points)
+    with pytest.raises(TypeError, match="an ensemble of Turned cannot be saved, as it cannot"):
+        model.save(tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_session_gives_its_periods_to_the_members(session):
