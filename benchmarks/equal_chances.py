@@ -29,10 +29,14 @@ from nerlib import experiments
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "equal_chances.json"
 SEARCH_SEED, SEEDS, BINS = 42, (42, 43), (1, 10)
 DROPOUT = {"neuron_dropout": 0.3}
+HALF = {"weights": (1, 1, 0.5)}  # of direction among the labels, where it has a weight
 _RANK = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.25, "learning_rate": 6e-3}]
+_RANK += [settings | HALF for settings in _RANK[2:]]
 _INFONCE = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.1}]
+_INFONCE += [DROPOUT | {"temperature": 0.05}, DROPOUT | {"temperature": 0.1, "learning_rate": 4e-3}]
 _SQUARED = [{}, DROPOUT, DROPOUT | {"learning_rate": 1e-2}, {"neuron_dropout": 0.5}]
-_UMAP = [{"n_neighbors": n, "min_dist": d} for n in (15, 50) for d in (0.1, 0.5)]
+_SQUARED += [settings | HALF for settings in _SQUARED[1:3]]
+_UMAP = [{"n_neighbors": n, "min_dist": d} for n in (15, 50, 100) for d in (0.1, 0.5)]
 CANDIDATES: dict[str, list[dict]] = {
     "NER": _RANK,
     "CEBRA": _INFONCE,
@@ -41,7 +45,14 @@ CANDIDATES: dict[str, list[dict]] = {
     paper.FLAT: _SQUARED,
     "UMAP": _UMAP,
     "UMAP-label": _UMAP,
-    "piVAE": [{}, {"learning_rate": 2e-4}, {"learning_rate": 8e-4}, {"max_iter": 30}],
+    "piVAE": [
+        {},
+        {"learning_rate": 2e-4},
+        {"learning_rate": 8e-4},
+        {"max_iter": 30},
+        {"batch_size": 400},
+        {"batch_size": 400, "learning_rate": 8e-4},
+    ],
     "PCA": [{}],  # nothing to choose
     "dPCA": [{}],  # chooses its penalty itself, of 26, on training trials
     "ridge": [{}],  # of 8
@@ -80,8 +91,11 @@ def on_validation(sessions, methods):
     ]
 
 
-def search(sessions, only=tuple(CANDIDATES)):
-    """Validation scores of every method, history and candidate, one recording of each session."""
+def search(sessions, only=tuple(CANDIDATES), done=()):
+    """Validation scores of every method, history and candidate, one recording of each session.
+
+    ``done`` has the (title, settings as text) of candidates that have theirs.
+    """
     first = [session for session in sessions if session.area != "PMd"]
     tried = {
         (titled(name, window), describe(settings)): build(name, window, settings)
@@ -89,7 +103,7 @@ def search(sessions, only=tuple(CANDIDATES)):
         for window in windows(name)
         for settings in CANDIDATES[name]
     }
-    return on_validation(first, tried)
+    return on_validation(first, {key: method for key, method in tried.items() if key not in done})
 
 
 def chosen(records, title, candidates):
@@ -117,8 +131,11 @@ def write(recordings, records):
 
 def choose(recordings, only):
     """Validation scores of all candidates, kept; test scores by earlier ones go."""
-    kept = [r for r in kept_records(PATH) if r["method"].split(",")[0] not in only]
-    write(recordings, kept + search(recordings, only))
+    kept = [
+        r for r in kept_records(PATH) if r["split"] == "validation" or r["method"].split(",")[0] not in only
+    ]
+    done = {(r["method"], r["settings"]) for r in kept if r["split"] == "validation"}
+    write(recordings, kept + search(recordings, only, done))
 
 
 def test(recordings, only):

@@ -138,7 +138,7 @@ def test_best_is_what_the_kept_validation_scores_choose(best, profile):
 def test_every_method_had_the_same_number_of_candidates_or_chooses_by_itself(equal_chances):
     counts = {name: len(candidates) for name, candidates in equal_chances.CANDIDATES.items()}
     assert {name for name, count in counts.items() if count == 1} == {"PCA", "dPCA", "ridge"}
-    assert {count for count in counts.values() if count > 1} == {4}
+    assert {count for count in counts.values() if count > 1} == {6}
 
 
 def test_the_published_settings_are_those_of_the_paper():
