@@ -70,6 +70,18 @@ FORMS["NER"] += [HALF, {"first_layer": "whole"} | HALF]
 FORMS["MSE bottleneck"] += [HALF, {"sphere": False}, {"sphere": False} | HALF]
 FORMS["MSE bottleneck"] += [{"first_layer": "whole"} | form for form in FORMS["MSE bottleneck"][2:]]
 OF_FORM = ("first_layer", "batch_size", "weights", "sphere")
+# The day alone, again: "alone" is what joint training is compared with, in the same form; "alone, any form"
+# is the best that a network makes of a day.
+ANY = "alone, any form"
+ANY_FORM: dict[str, list[dict]] = {
+    "NER": [settings | form for settings in CANDIDATES["alone"] for form in ({}, HALF)],
+    "MSE bottleneck": [
+        settings | form | sphere
+        for settings in CANDIDATES["alone"]
+        for form in ({}, HALF)
+        for sphere in ({}, {"sphere": False})
+    ],
+}
 
 
 def build(method, window, first_layer=None, **settings):
@@ -164,7 +176,7 @@ def by_rotation(earlier, known, scored, job):
     return decoder([there], [other]).predict(own.transform(scored.rates, scored.trial) @ rotation)
 
 
-BY = {"ridge": by_ridge, "joint": by_joint, "alone": by_alone, "rotation": by_rotation}
+BY = {"ridge": by_ridge, "joint": by_joint, "alone": by_alone, ANY: by_alone, "rotation": by_rotation}
 
 
 def cells(target, job):
@@ -236,6 +248,10 @@ def validation_jobs(sessions):
         for s in (s for s in sessions if s.area != "PMd"):
             settings = [candidate | form for candidate in CANDIDATES["frozen"]]
             yield make_job(s, "frozen", method, 10, "validation", tuned, settings)
+    for method, settings in ANY_FORM.items():
+        for s in (s for s in sessions if s.area != "PMd"):
+            for tried in settings:
+                yield make_job(s, ANY, method, 10, "validation", [(16, 0)], tried)
 
 
 def chosen(records):
@@ -247,11 +263,13 @@ def chosen(records):
     tried = [r | {"settings": json.dumps(r["settings"])} for r in records if r["split"] == "validation"]
     columns = ["way", "method", "monkey", "settings", "velocity_r2"]
     table, found = pd.DataFrame(tried, columns=columns), {}
-    for way, method in ((way, method) for way in CANDIDATES for method in NETWORKS):
+    first = {(way, method): CANDIDATES[way][0] for way in CANDIDATES for method in NETWORKS}
+    first |= {(ANY, method): settings[0] for method, settings in ANY_FORM.items()}
+    for (way, method), default in first.items():
         own = table[(table["way"] == way) & (table["method"] == method)]
         for monkey in ("Chewie", "Mihili", "Han"):
             others = own[own["monkey"] != monkey].groupby("settings")["velocity_r2"].mean()
-            best = json.loads(others.idxmax()) if len(others) else CANDIDATES[way][0]
+            best = json.loads(others.idxmax()) if len(others) else default
             found[way, method, monkey] = best
     return found | {("rotation", *key): found["alone", *key] for _, *key in found}
 
@@ -275,6 +293,8 @@ def test_jobs(sessions, records):
 
     for method in ("NER", "MSE bottleneck"):
         yield from jobs("frozen", method, 10, every, members=MEMBERS)
+    for method in ANY_FORM:
+        yield from jobs(ANY, method, 10, first)
     for cell in few:
         for way in ("alone", "joint"):
             yield from jobs(way, "NER", 10, [cell], one_each)

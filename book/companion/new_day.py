@@ -50,6 +50,11 @@ ONE_BIN = {  # the same with one bin of history, one fit
 } | {"ridge": {"way": "ridge", "method": "ridge", "window": 1}}
 TABLE["NER, new first layer, all recordings"] = {"way": "frozen", "pool": "all"}
 TABLE["NER, alone, rotated"] = {"way": "rotation"}
+ALONE: dict[str, dict] = {  # the best that a network makes of the day alone
+    name: {"way": "alone" if name == "CEBRA-velocity" else "alone, any form", "method": name}
+    for name in NETWORKS
+}
+TABLE |= {f"{name}, the day alone, any form": ALONE[name] for name in ("NER", "MSE bottleneck")}
 BEST = TABLE["NER, new first layer, 3 fits"]
 
 
@@ -141,7 +146,7 @@ def share(curve: pd.DataFrame, k: float) -> float:
 
 
 def beyond(curve: pd.DataFrame, k: float, goal: float) -> intervals.Estimate:
-    """R² with k trials less a share of that with all trials."""
+    """R² with k trials minus a share of that with all trials."""
     both = by_recording(curve)
     return _estimate(both[k] - goal * both[ALL])
 
@@ -195,23 +200,36 @@ def joint_less_alone(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def answer(table: pd.DataFrame) -> str:
-    """Question and answer in two sentences, as Markdown; the numbers are those of the table."""
-    ner, ridge = only(table, **BEST), only(table, "ridge", "ridge")
-    scored = ", ".join(f"{at(ner, k).mean:.2f} with {k}" for k in GOALS)
-    beside = ", ".join(f"{at(ridge, k).mean:.2f}" for k in GOALS)
-    plain = only(table, **TABLE["MSE bottleneck, new first layer, 3 fits"])
-    like = ", ".join(f"{at(plain, k).mean:.2f}" for k in GOALS) if plain.size else "—"
-    by_verdict: dict[str, list[str]] = {}
-    for k, found in lead(ner, ridge).items():
-        by_verdict.setdefault(intervals.verdict(found), []).append(words(k))
-    told = "; ".join(f"**{verdict}** with {', '.join(ks)}" for verdict, ks in by_verdict.items())
+    """The chapter's answer, as Markdown; the numbers are those of the table."""
+    ner = only(table, **BEST)
+    others = {
+        "Ridge on the same trials, without other days,": only(table, "ridge", "ridge"),
+        "The bottleneck, the same network trained by squared error on the other days,": only(
+            table, **TABLE["MSE bottleneck, new first layer, 3 fits"]
+        ),
+    }
+    told = [
+        f"{name} has {_scores(curve)}; against it NER is {_verdicts(lead(ner, curve))}."
+        for name, curve in others.items()
+        if curve.size
+    ]
     return (
         "**Answer.** With a new first layer, three fits averaged, NER decodes velocity with R² "
-        f"{scored} labelled trials ({at(ner, ALL).mean:.2f} with all). Ridge on the same trials, without "
-        f"other days, reaches {beside} ({at(ridge, ALL).mean:.2f}); the MSE bottleneck, trained on the other "
-        f"days as NER is, {like}. Against ridge NER is {told} trials (means over {at(ner, ALL).values} "
-        "recordings, intervals over sessions)."
+        f"{_scores(ner)} from {', '.join(map(words, GOALS))} and all labelled trials. {' '.join(told)} "
+        f"(Means over {at(ner, ALL).values} recordings, intervals over sessions.)"
     )
+
+
+def _scores(curve):
+    return ", ".join(f"{at(curve, k).mean:.2f}" for k in (*GOALS, ALL))
+
+
+def _verdicts(leads):
+    """Leads by number of trials, as Markdown: each verdict with its numbers of trials."""
+    found: dict[str, list[str]] = {}
+    for k, one in leads.items():
+        found.setdefault(intervals.verdict(one), []).append(words(k))
+    return "; ".join(f"**{verdict}** with {', '.join(ks)} trials" for verdict, ks in found.items())
 
 
 def validated(records: Sequence[dict]) -> pd.DataFrame:
@@ -224,11 +242,11 @@ def validated(records: Sequence[dict]) -> pd.DataFrame:
     records : list of dict, of benchmarks/new_day.py
     """
     chosen = pd.DataFrame([r for r in records if r.get("chosen") and r["members"] == 1])
-    names = {"frozen": "new first layer", "alone": "alone", "joint": "joint"}
+    names = {"frozen": "new first layer"}
     rows = {}
     for method, own in chosen.groupby("method", sort=False):
         scores = own.pivot_table("velocity_r2", "session", ["way", "trials"], sort=False)
-        told = {f"{names[way]}, {k}": f"{scores[way, k].mean():.2f}" for way, k in scores}
+        told = {f"{names.get(way, way)}, {k}": f"{scores[way, k].mean():.2f}" for way, k in scores}
         lead = intervals.estimate(scores["joint", 16] - scores["alone", 16], scores.index)
         rows[method] = told | {"joint less alone, 16": f"{lead} {intervals.verdict(lead)}", "n": len(scores)}
     return pd.DataFrame(rows).T
