@@ -55,7 +55,7 @@ ALONE: dict[str, dict] = {  # the best that a network makes of the day alone
     for name in NETWORKS
 }
 TABLE |= {f"{name}, the day alone, any form": ALONE[name] for name in ("NER", "MSE bottleneck")}
-BEST = TABLE["NER, new first layer, 3 fits"]
+BEST, RIVAL = TABLE["NER, new first layer, 3 fits"], "MSE bottleneck, new first layer, 3 fits"
 
 
 def curves(records: Sequence[dict]) -> pd.DataFrame:
@@ -205,7 +205,7 @@ def answer(table: pd.DataFrame) -> str:
     others = {
         "Ridge on the same trials, without other days,": only(table, "ridge", "ridge"),
         "The bottleneck, the same network trained by squared error on the other days,": only(
-            table, **TABLE["MSE bottleneck, new first layer, 3 fits"]
+            table, **TABLE[RIVAL]
         ),
     }
     told = [
@@ -260,11 +260,27 @@ def forms(records: Sequence[dict]) -> pd.DataFrame:
     records : list of dict, of benchmarks/new_day.py
     """
     tried = [r for r in records if r["split"] == "validation" and r["way"] == "frozen" and r["members"] == 1]
-    table = pd.DataFrame(tried)
-    table["settings"] = [", ".join(f"{k}={v}" for k, v in one.items()) for one in table["settings"]]
+    table = _told_settings(tried)
     table["given"] = table["trials"].map("{} trials".format)
     shown = table.pivot_table("velocity_r2", ["method", "settings"], ["given", "monkey"], sort=False)
     return shown.round(3)
+
+
+def choices(records: Sequence[dict]) -> pd.DataFrame:
+    """The settings of each network with ten bins, as the other monkeys' validation scores choose them.
+
+    Parameters
+    ----------
+    records : list of dict, of benchmarks/new_day.py
+    """
+    table = _told_settings([r for r in records if r.get("chosen")])
+    return table.groupby(["way", "method", "monkey"], sort=False)["settings"].first().unstack("monkey")
+
+
+def _told_settings(records):
+    """Records as a DataFrame, their settings as text."""
+    told = [", ".join(f"{k}={v}" for k, v in r["settings"].items()) for r in records]
+    return pd.DataFrame(records).assign(settings=told)
 
 
 def parity(records: Sequence[dict]) -> tuple[pd.DataFrame, str]:

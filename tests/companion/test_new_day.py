@@ -47,7 +47,11 @@ def test_leads_and_goals(table):
     worse[8] = 0.5
     assert new_day.goals(worse).set_index("trials").loc[8, "verdict"] == "missed"
     assert "ahead" in new_day.lead_table(table, new_day.TABLE).loc["NER, new first layer, 3 fits", "8"]
-    assert "ahead** with 8, 16, 32, all" in new_day.answer(table)
+    assert "against it NER is **ahead** with 8, 16, 32, all trials" in new_day.answer(table)
+    assert "bottleneck" not in new_day.answer(table)
+    like = table[table["way"] == "frozen"].assign(method="MSE bottleneck")
+    both = pd.concat([table, like.assign(r2=like["r2"] + 0.1)])
+    assert "0.80, 0.82, 0.86, 0.90; against it NER is **behind** with 8" in new_day.answer(both)
 
 
 def test_leads_are_of_the_same_labelled_trials(table):
@@ -79,6 +83,8 @@ def test_forms_are_candidates_with_their_validation_scores():
     records += [records[0] | {"velocity_r2": 0.7}, records[0] | {"members": 3, "velocity_r2": 0}]
     found = new_day.forms(records)["8 trials", "A"]["NER"]
     assert found.to_dict() == {"max_iter=100": 0.65, "max_iter=100, first_layer=whole": 0.8}
+    records = [records[0] | {"chosen": False}, records[1] | {"chosen": True}]
+    assert new_day.choices(records).loc[("frozen", "NER"), "A"] == "max_iter=100, first_layer=whole"
 
 
 def test_lines_of_a_panel_show_the_same_recordings(table):
