@@ -9,8 +9,8 @@ which the last fifth is the validation set, and keeps the scores; `test` fits wh
 same number of candidates for every method, one recording of each session, one seed. NER at its best and
 methods on causal rates are searched in benchmarks/best.py.
 Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3
-quotes. Finished runs are cached: a second call continues where the first one stopped. With --only, rows of
-other methods stay as they are in that file. The *flat bottleneck* is the MSE bottleneck off the sphere.
+quotes. What has its scores in that file is not fitted again. The *flat bottleneck* is the MSE bottleneck off
+the sphere.
 """
 
 import argparse
@@ -114,13 +114,16 @@ def chosen(records, title, candidates):
     return next(settings for settings in candidates if describe(settings) == best)
 
 
-def chosen_methods(records, only=tuple(CANDIDATES)):
-    """title -> estimator with the chosen settings, of all histories."""
-    return {
-        titled(name, window): build(name, window, chosen(records, titled(name, window), CANDIDATES[name]))
-        for name in only
-        for window in windows(name)
-    }
+def settled(records, only=tuple(CANDIDATES)):
+    """title -> the settings that validation scores choose, of all histories that have scores."""
+    found = {}
+    for name in only:
+        for title in (titled(name, window) for window in windows(name)):
+            own = [r for r in records if r["method"] == title and r["split"] == "validation"]
+            scored = {r["settings"] for r in own}
+            candidates = [settings for settings in CANDIDATES[name] if describe(settings) in scored]
+            found |= {title: chosen(own, title, candidates)} if own else {}
+    return found
 
 
 def write(recordings, records):
@@ -130,23 +133,25 @@ def write(recordings, records):
 
 
 def choose(recordings, only):
-    """Validation scores of all candidates, kept; test scores by earlier ones go."""
-    kept = [
-        r for r in kept_records(PATH) if r["split"] == "validation" or r["method"].split(",")[0] not in only
-    ]
+    """Validation scores of all candidates, kept; test scores go where another candidate is chosen now."""
+    kept = kept_records(PATH)
     done = {(r["method"], r["settings"]) for r in kept if r["split"] == "validation"}
-    write(recordings, kept + search(recordings, only, done))
+    scored, before = kept + search(recordings, only, done), settled(kept)
+    changed = {title for title, settings in settled(scored).items() if settings != before.get(title)}
+    write(recordings, [r for r in scored if r["split"] == "validation" or r["method"] not in changed])
 
 
 def test(recordings, only):
-    """Scores on test trials with the settings that the kept validation scores choose, kept beside them."""
+    """Scores on test trials, where there are none, with the settings that validation scores choose."""
     kept = kept_records(PATH)
-    methods = chosen_methods([r for r in kept if r["split"] == "validation"], only)
-    settled = {name: method for name, method in methods.items() if name.split(",")[0] == "dPCA"}
-    records = run(recordings, {k: v for k, v in methods.items() if k not in settled}, SEEDS)
-    if settled:
-        records += run(recordings, settled, SEEDS[:1])  # a seed only picks the trials of its averages
-    write(recordings, [r for r in kept if r["method"] not in methods or r["split"] == "validation"] + records)
+    tested = {r["method"] for r in kept if r["split"] == "test"}
+    for title, settings in settled(kept, only).items():
+        if title not in tested:
+            name, _, history = title.partition(", ")
+            method = build(name, int(history.split()[0]) if history else 1, settings)
+            seeds = SEEDS[:1] if name == "dPCA" else SEEDS  # a seed only picks the trials of its averages
+            kept += run(recordings, {title: method}, seeds)
+    write(recordings, kept)
 
 
 if __name__ == "__main__":

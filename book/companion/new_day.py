@@ -248,8 +248,8 @@ def validated(records: Sequence[dict]) -> pd.DataFrame:
         scores = own.pivot_table("velocity_r2", "session", ["way", "trials"], sort=False)
         told = {f"{names.get(way, way)}, {k}": f"{scores[way, k].mean():.2f}" for way, k in scores}
         lead = intervals.estimate(scores["joint", 16] - scores["alone", 16], scores.index)
-        rows[method] = told | {"joint less alone, 16": f"{lead} {intervals.verdict(lead)}", "n": len(scores)}
-    return pd.DataFrame(rows).T
+        rows[method] = told | {"joint minus alone, 16": f"{lead} {intervals.verdict(lead)}", "n": len(scores)}
+    return pd.DataFrame(rows).T.fillna("—")
 
 
 def forms(records: Sequence[dict]) -> pd.DataFrame:
