@@ -48,7 +48,10 @@ ONE_BIN = {  # the same with one bin of history, one fit
     for words, (way, members) in _FITS.items()
     if members == 1
 } | {"ridge": {"way": "ridge", "method": "ridge", "window": 1}}
-TABLE["NER, new first layer, all recordings"] = {"way": "frozen", "pool": "all"}
+TABLE |= {
+    f"{name}, new first layer, all recordings": {"way": "frozen", "method": name, "pool": "all"}
+    for name in NETWORKS
+}
 TABLE["NER, alone, rotated"] = {"way": "rotation"}
 ALONE: dict[str, dict] = {  # the best that a network makes of the day alone
     name: {"way": "alone" if name == "CEBRA-velocity" else "alone, any form", "method": name}
