@@ -74,7 +74,8 @@ def _packed(method):
 def _packed_members(ensemble, about):
     del about["parameters"]["estimator"]  # that of the members
     if not all(isinstance(member, Saved) for member in ensemble.members_):
-        raise TypeError(f"an ensemble of {type(ensemble.estimator).__name__} cannot be saved, as it cannot")
+        kind = type(ensemble.estimator).__name__
+        raise TypeError(f"an ensemble of {kind} cannot be saved, since {kind} itself cannot")
     packed = [_packed(member) for member in ensemble.members_]
     tensors = {f"{i}.{k}": v for i, (own, _) in enumerate(packed) for k, v in own.items()}
     for name, parts in zip(("matrices", "offsets"), zip(*ensemble.maps_, strict=True), strict=True):
@@ -105,9 +106,11 @@ def _unpacked(cls, tensors, about, device):
 
 
 def _unpacked_members(cls, tensors, about, given, device):
-    members = []
+    members, kinds = [], _kinds(Saved)
     for i, member in enumerate(about["members"]):
-        kind = _kinds(Saved)[member["class"]]
+        kind = kinds.get(member["class"])
+        if kind is None:
+            raise ValueError(f"the members are of class {member['class']}; import the module that has it")
         own = {k.removeprefix(f"{i}."): v for k, v in tensors.items() if k.startswith(f"{i}.")}
         members.append(_unpacked(kind, own, member, device))
     ensemble = cls(clone(members[0]).set_params(random_state=None), **given)

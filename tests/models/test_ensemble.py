@@ -110,7 +110,7 @@ def test_saved_and_loaded_is_the_same(session, tmp_path, kind, alignment):
 
 def test_members_that_cannot_be_saved_are_named(points, tmp_path):
     model = Ensemble(Turned(), n_members=2).fit(*points)
-    with pytest.raises(TypeError, match="an ensemble of Turned cannot be saved, as it cannot"):
+    with pytest.raises(TypeError, match="an ensemble of Turned cannot be saved, since"):
         model.save(tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())
 
@@ -127,3 +127,11 @@ def test_several_sessions_are_refused_before_any_fit(points):
     X, y = points
     with pytest.raises(ValueError, match="fitted to one session, got 2; fit several methods"):
         Ensemble(None).fit([X, X], [y, y])
+
+
+def test_members_of_an_unknown_class_are_named(session, tmp_path, monkeypatch):
+    model = Ensemble(NER(**QUICK), n_members=1).fit(session.rates, session.labels, session.trial)
+    model.save(tmp_path / "model.safetensors")
+    monkeypatch.setattr("nerlib.models._saving._kinds", lambda _: {})
+    with pytest.raises(ValueError, match="the members are of class NER; import the module"):
+        Ensemble.load(tmp_path / "model.safetensors")
