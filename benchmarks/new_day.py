@@ -63,12 +63,12 @@ CANDIDATES: dict[str, list[dict]] = {
 # Other forms of the networks of earlier days, tried with every candidate. A session's first layer maps a
 # bin's neurons to 16 signals, the same way in each bin of history (`ReadIn`); "whole": all bins to 32 units.
 # Direction may count half in the labels (CEBRA-velocity has none of it); the bottleneck may leave the sphere.
-FORMS: dict[str, list[dict]] = {name: [{"first_layer": "whole"}] for name in NETWORKS}
+WHOLE, HALF, FLAT = {"first_layer": "whole"}, {"weights": [1, 1, 0.5]}, {"sphere": False}
+TRIED = {"NER": [HALF], "MSE bottleneck": [HALF, FLAT, FLAT | HALF], "CEBRA-velocity": []}
+FORMS: dict[str, list[dict]] = {name: [WHOLE] for name in NETWORKS}
 FORMS["MSE bottleneck"].append({"batch_size": 128})
-HALF = {"weights": [1, 1, 0.5]}
-FORMS["NER"] += [HALF, {"first_layer": "whole"} | HALF]
-FORMS["MSE bottleneck"] += [HALF, {"sphere": False}, {"sphere": False} | HALF]
-FORMS["MSE bottleneck"] += [{"first_layer": "whole"} | form for form in FORMS["MSE bottleneck"][2:]]
+for name, forms in TRIED.items():
+    FORMS[name] += forms + [WHOLE | form for form in forms]
 OF_FORM = ("first_layer", "batch_size", "weights", "sphere")
 # The day alone, again: "alone" is what joint training is compared with, in the same form; "alone, any form"
 # is the best that a network makes of a day.
@@ -79,7 +79,7 @@ ANY_FORM: dict[str, list[dict]] = {
         settings | form | sphere
         for settings in CANDIDATES["alone"]
         for form in ({}, HALF)
-        for sphere in ({}, {"sphere": False})
+        for sphere in ({}, FLAT)
     ],
 }
 

@@ -66,6 +66,29 @@ def test_choosing_settings_sees_no_test_trial(equal_chances, session, monkeypatc
     assert equal_chances.search([session]) == [session]  # and runs nothing by itself
 
 
+def test_equal_chances_fits_what_is_missing_and_drops_what_is_no_longer_chosen(equal_chances, monkeypatch):
+    """One more candidate wins for NER with ten bins: its test scores go, and it alone is fitted again."""
+    title, (old, new) = (
+        "NER, 10 bins",
+        [equal_chances.describe(s) for s in equal_chances.CANDIDATES["NER"][:2]],
+    )
+    about = dict.fromkeys(("velocity_r2", "position_r2", "direction_accuracy"), 0.5)
+    kept = [{"method": title, "settings": old, "split": "validation"} | about]
+    kept += [{"method": name, "settings": "", "split": "test"} for name in (title, "NER")]
+    better = {"method": title, "settings": new, "split": "validation"} | dict.fromkeys(about, 0.6)
+    monkeypatch.setattr(equal_chances, "kept_records", lambda _: list(kept))
+    monkeypatch.setattr(equal_chances, "write", lambda _, records: kept.__setitem__(slice(None), records))
+    asked, fitted = [], []
+    monkeypatch.setattr(equal_chances, "search", lambda _, only, done: asked.append(done) or [better])
+    monkeypatch.setattr(equal_chances, "run", lambda _, methods, seeds: fitted.append(methods) or [])
+    equal_chances.choose([], ["NER"])
+    assert asked == [{(title, old)}]
+    assert [r["method"] for r in kept if r["split"] == "test"] == ["NER"]
+    equal_chances.test([], ["NER"])
+    (((name, method),),) = (methods.items() for methods in fitted)
+    assert name == title and method.neuron_dropout == 0.3 and method.window == 10
+
+
 @pytest.fixture(scope="module")
 def best():
     return script("best")
