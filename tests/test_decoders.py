@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from toy import make_session
 
 from nerlib import metrics
-from nerlib.decoders import KNNDecoder, LinearDecoder
+from nerlib.decoders import KNNDecoder, LinearDecoder, _nearest
 
 BOTH = pytest.mark.parametrize("decoder", [LinearDecoder, KNNDecoder])
 
@@ -85,6 +85,21 @@ def test_k_is_that_of_a_grid_search(session, noise):
         grid.fit(points, getattr(session, target), groups=session.trial)
         expected[target] = grid.best_params_["n_neighbors"]
     assert KNNDecoder().fit(points, session).n_neighbors_ == expected
+
+
+@pytest.mark.parametrize("k", [1, 2, 100, 300])
+@pytest.mark.parametrize("kind", ["normal", "far", "tiny", "grid", "one point"])
+def test_neighbors_are_sorted_by_distance_and_then_by_index(kind, k):
+    """Far apart, closer than single precision tells, with many ties, and all the same."""
+    rng = np.random.default_rng(0)
+    points, queries = rng.normal(size=(300, 3)), rng.normal(size=(20, 3))
+    if kind == "grid":
+        points, queries = points.round(), queries.round()
+    scale, offset = {"far": (1e150, 0), "tiny": (1e-9, 1), "one point": (0, 1)}.get(kind, (1, 0))
+    points, queries = scale * points + offset, scale * queries + offset
+    distances = np.square(points - queries[:, None]).sum(axis=2)
+    expected = distances.argsort(axis=1, kind="stable")[:, :k]
+    assert np.array_equal(_nearest(points.T.copy(), queries, k), expected)
 
 
 def test_a_column_that_does_not_move_does_not_choose_k(session):
