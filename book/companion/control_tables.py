@@ -23,6 +23,8 @@ TITLES = METRICS | {
     "endpoint_direct": "endpoint error (mm), position decoded",
     "direct_r2": "R² of position, decoded itself",
     "angle_error": "error of the reach's angle (degrees)",
+    "wrong": "wrong directions, share of trials",
+    "neighbour": "share of these next to the true target",
     "r2": "agreement of trial averages (R²)",
 }
 

@@ -154,6 +154,13 @@ def neighbour_share(directions: np.ndarray, counts: np.ndarray) -> float:
     return float(counts[next_to].sum() / wrong) if wrong else float("nan")
 
 
+def wrong_directions(run: Run) -> dict:
+    """The share of held-out trials with a wrong direction, and how many of these lie next to the true one."""
+    directions, counts = confusion([run])
+    wrong = 1 - float(np.trace(counts) / counts.sum())
+    return run.about | {"wrong": wrong, "neighbour": neighbour_share(directions, counts)}
+
+
 def endpoint_error(position: np.ndarray, true: np.ndarray, session: Session) -> float:
     """Mean distance (mm) between two positions (T, k) in the last bin of each trial."""
     last = session.trial_starts + session.trial_lengths - 1

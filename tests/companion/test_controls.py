@@ -9,7 +9,7 @@ from toy import make_session
 
 from companion import controls
 from nerlib import Ridge, metrics
-from nerlib.runs import fit_run
+from nerlib.runs import fit_run, score_run
 
 SEEDS = range(8)
 
@@ -130,6 +130,15 @@ def test_confusion_counts_trials_and_neighbours():
     assert controls.neighbour_share(directions, near) == 1
     assert controls.neighbour_share(directions, np.roll(np.eye(8, dtype=int), 4, axis=1)) == 0
     assert np.isnan(controls.neighbour_share(directions, np.eye(8, dtype=int)))
+
+
+def test_wrong_directions_are_those_that_the_score_misses():
+    run = fit_run(make_session(n_trials=160, noise=3), "ridge", name="ridge")
+    found = controls.wrong_directions(run)
+    (scores,) = [r for r in score_run(run) if (r["split"], r["protocol"]) == ("test", "corrected")]
+    assert found["wrong"] == pytest.approx(1 - scores["direction_accuracy"]) and 0 < found["wrong"] < 1
+    assert found["neighbour"] == controls.neighbour_share(*controls.confusion([run])) > 2 / 7
+    assert found["session"] == run.session.name
 
 
 def test_averages_explain_what_is_alike():
