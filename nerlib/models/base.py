@@ -130,9 +130,10 @@ class EncoderMethod(Saved, Method):
         """Calibrate a new session: fit a first layer for its neurons, and leave all other layers as they are.
 
         Batches hold as many bins of the new session as of `anchors_`, so that the loss aligns the new session
-        with those of the fit; one decoder serves them all. X, y and trial are as in `fit`; ``max_iter`` is
-        the number of training steps, None for as many as the fit took. Returns the new session's number, for
-        `transform`.
+        with those of the fit; one decoder serves them all. A layer may put the session in a wrong place of
+        the embedding, so three random starts are trained for a third of the steps, and the one with the
+        lowest loss goes on. X, y and trial are as in `fit`; ``max_iter`` is the number of its steps, None for
+        as many as the fit took. Returns the new session's number, for `transform`.
 
         Raises
         ------

@@ -17,6 +17,7 @@ from nerlib.models._training import train
 from nerlib.session import trial_bounds
 
 _ANCHOR_BINS = 2048  # bins of the fitted sessions that a model remembers, to align a new session with
+_STARTS = 3  # first layers that are tried for a new session, each for a third of the steps
 _SOFT = 0.3  # share of the neurons' mean standard deviation that is added to each: silent neurons stay small
 
 
@@ -136,23 +137,34 @@ def train_jointly(method, encoders, sessions, objective, generator):
 def calibrate(method, rates, labels, trial, max_iter):
     """Fit a first layer to a new session and to the anchors; see `EncoderMethod.add_session`."""
     check_numbers(SimpleNamespace(max_iter=max_iter), Integral, "max_iter", optional=True)
-    new, anchors = len(method.encoders_), method.anchors_
+    new, anchors, steps = len(method.encoders_), method.anchors_, max_iter or method.max_iter
     device = method.encoder_[0].weight.device
     given = method.random_state if isinstance(method.random_state, Integral) else 0
     seeds = np.random.default_rng([given, new]).integers(np.iinfo(np.int32).max, size=3)
     all_labels, all_trials, lengths = pool([anchors, (rates, labels, trial)])
-    with seeded(int(seeds[1])):
-        encoder = method.encoder_.for_session(rates.shape[1], method.window).to(device)
-        rng = np.random.default_rng(seeds[0])
-        objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
     mean, scale = statistics(rates)
-    generator = torch.Generator(device).manual_seed(int(seeds[2]))
-    gather = method._gatherer((rates - mean) / scale, trial, device, generator)
     points = torch.as_tensor(anchors.embedding, device=device)
-    parts = [lambda bins: points[torch.as_tensor(bins, device=device)], lambda bins: encoder(gather(bins))]
-    shared = torch.nn.Sequential(*list(encoder)[1:]).requires_grad_(False)
+
+    def fit(encoder, steps):
+        """The mean loss of the last half of the steps; every start sees the same batches."""
+        rng, generator = np.random.default_rng(seeds[0]), torch.Generator(device).manual_seed(int(seeds[2]))
+        with seeded(int(seeds[1])):
+            objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
+        gather = method._gatherer((rates - mean) / scale, trial, device, generator)
+        parts = [
+            lambda bins: points[torch.as_tensor(bins, device=device)],
+            lambda bins: encoder(gather(bins)),
+        ]
+        losses = train(method, encoder[0].parameters(), joined(parts, lengths), objective, steps)
+        return losses[steps // 2 :].mean()
+
+    with seeded(int(seeds[1])):
+        starts = [method.encoder_.for_session(rates.shape[1], method.window) for _ in range(_STARTS)]
+    shared = torch.nn.Sequential(*list(starts[0])[1:]).requires_grad_(False)
+    early = max(1, steps // _STARTS)
     try:
-        train(method, encoder[0].parameters(), joined(parts, lengths), objective, max_iter)
+        encoder = min((start.to(device) for start in starts), key=lambda start: fit(start, early))
+        fit(encoder, max(1, steps - early))
     finally:
         shared.requires_grad_(True)
     fold(encoder[0], mean, scale)
