@@ -298,21 +298,19 @@ def test_jobs(sessions, records):
     for cell in few:
         for way in ("alone", "joint"):
             yield from jobs(way, "NER", 10, [cell], one_each)
-    yield from jobs("rotation", "NER", 10, few, one_each)
-    yield from jobs("frozen", "NER", 10, few, one_each, pool="all")
-    yield from jobs("frozen", "CEBRA-velocity", 10, few, one_each)
     for way in ("alone", "joint"):
         for method in ("MSE bottleneck", "CEBRA-velocity"):
             yield from jobs(way, method, 10, few, one_each)
-    for method in NETWORKS:
-        for way in ("frozen", "alone", "joint"):
-            yield from jobs(way, method, 1, few, one_each)
     for method in NETWORKS:  # the other recordings, numbers of trials, and draws
         for way in ("alone", "joint"):
             yield from jobs(way, method, 10, first)
     yield from jobs("frozen", "CEBRA-velocity", 10, every, members=MEMBERS)
     for method in NETWORKS:
         yield from jobs("frozen", method, 10, first, pool="all")
+    yield from jobs("rotation", "NER", 10, few)
+    for way in ("frozen", "joint", "alone"):
+        for method in NETWORKS:
+            yield from jobs(way, method, 1, few)
     for way in ("joint", "alone"):
         yield from jobs(way, "NER", 10, rest)
 
