@@ -7,6 +7,7 @@ from toy import make_session
 
 from nerlib import CEBRA, NER, Bottleneck
 from nerlib.decoders import LinearDecoder
+from nerlib.models._training import train
 from nerlib.sampling import draw_bins
 
 QUICK = {"max_iter": 150, "batch_size": 64, "random_state": 0, "device": "cpu"}
@@ -73,6 +74,26 @@ def test_a_new_session_leaves_all_else_as_it_is(method, joint, days):
     assert all(a is b for a, b in zip(trunks[0], trunks[new], strict=True))
     assert np.array_equal(seen, model.transform(days[0].rates, days[0].trial, session=0))
     assert curve is model.loss_curve_ and len(curve) == 20
+
+
+def test_of_three_starts_the_one_with_the_lowest_loss_goes_on(days, monkeypatch):
+    """The starts differ, their batches do not; the layer of the second is the one that is kept."""
+    first, drawn, steps = [], [], []
+
+    def recorded(method, weights, embed, objective, n_steps):
+        weights = list(weights)
+        bins = next(objective[0])[0]
+        first.append(weights[0])
+        drawn.append(bins.tolist())
+        steps.append(n_steps)
+        return train(method, weights, embed, objective, n_steps) + (0 if len(first) == 2 else 10)
+
+    model = NER(**QUICK | {"max_iter": 5}).fit(*arrays(*days[:2]))
+    monkeypatch.setattr("nerlib.models.joint.train", recorded)
+    new = model.add_session(days[2].rates, days[2].labels, days[2].trial, max_iter=10)
+    assert steps == [3, 3, 3, 7] and all(bins == drawn[0] for bins in drawn)
+    assert len({id(weight) for weight in first[:3]}) == 3
+    assert first[3] is first[1] is model.encoders_[new][0].weight
 
 
 @EVERY
