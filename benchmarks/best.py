@@ -224,6 +224,10 @@ def test(only=tuple(START)):
                 method = build(name, settings[title], n_members(name, validated))
                 records += run(opened(smoothing, best["smooth_sd"]), {title: method})
                 write(records)
+            for r in records:
+                if r["split"] == "test" and r["method"] in settings:
+                    r["smooth_sd"] = best["smooth_sd"]
+    write(records)
 
 
 def write(records):

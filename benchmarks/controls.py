@@ -108,7 +108,7 @@ def plan(recordings):
     once += [under(c, "CEBRA", "CEBRA-velocity", "UMAP-label") for c in broken]
     once += [choices("CEBRA-velocity", "history"), *(under(c, "piVAE") for c in broken)]
     once += [under(c, "UMAP") for c in (None, "movements permuted", *broken)]
-    once += [jobs("repeats", "repeats", [*NETWORKS, "CEBRA-velocity"])]
+    once += [jobs("repeats", "repeats", [*NETWORKS, "MSE bottleneck, flat", "CEBRA-velocity"])]
     settled = {*PLAIN, "Kalman filter", "PCA, 10 components"}  # another seed changes nothing but the control
     seeded = [job for part in first for job in part]
     again = [job for job in seeded if job[3] not in settled or job[1] == "controls"]

@@ -41,6 +41,7 @@ CANDIDATES: dict[str, list[dict]] = {
     "NER": _RANK,
     "CEBRA": _INFONCE,
     "CEBRA-velocity": _INFONCE,
+    "CEBRA-16": _INFONCE,
     "MSE bottleneck": _SQUARED,
     paper.FLAT: _SQUARED,
     "UMAP": _UMAP,

@@ -1,4 +1,6 @@
-"""Our scores next to the paper's."""
+"""Our scores next to the paper's, and what settings they were chosen from."""
+
+import re
 
 import numpy as np
 import pandas as pd
@@ -76,6 +78,32 @@ def merge_published(ours: pd.DataFrame, paper: pd.DataFrame, key: list[str]) -> 
     table = ours.merge(paper, on=[*key, "protocol", "metric"], how="left")
     table.loc[table["simulated"], "paper"] = np.nan  # no value of the paper beside a simulated score
     return table
+
+
+def searched(kept: pd.DataFrame) -> pd.DataFrame:
+    """What validation trials chose from, and what they chose, one row a method that was searched and tested.
+
+    Parameters
+    ----------
+    kept : DataFrame of benchmarks/equal_chances.py and best.py: method, split, settings, smooth_sd (s)
+    """
+    rows = {}
+    for method, part in kept.groupby("method", sort=False):
+        tried, tested = (part[part["split"] == split] for split in ("validation", "test"))
+        given = [dict(re.findall(r"(\w+)=(\(.*?\)|[^,]+)", text)) for text in tried["settings"].unique()]
+        if not given or not len(tested):
+            continue
+        names = dict.fromkeys(name for one in given for name in one)
+        varied = [name for name in names if len({one.get(name) for one in given}) > 1]
+        chosen, width = " ".join(tested["settings"].iloc[0].split()), tested["smooth_sd"].iloc[0]
+        rows[method] = {
+            "candidates": len(given),
+            "differ in": ", ".join(varied) or "—",
+            "chosen": chosen.removeprefix("estimator=") or "the settings of fast",
+            "smoothing (ms)": "as published" if pd.isna(width) else f"{1e3 * width:.0f}",
+            "ensemble": "yes" if chosen.startswith("estimator=") else "no",
+        }
+    return pd.DataFrame(rows).T.rename_axis("method")
 
 
 def with_paper(scores: pd.DataFrame) -> pd.DataFrame:
