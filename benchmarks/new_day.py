@@ -305,10 +305,12 @@ def test_jobs(sessions, records):
         for way in ("alone", "joint"):
             yield from jobs(way, method, 10, first)
     yield from jobs("frozen", "CEBRA-velocity", 10, every, members=MEMBERS)
+    yield from jobs("rotation", "NER", 10, few)
+    for method in NETWORKS:
+        yield from jobs("frozen", method, 1, few)
     for method in NETWORKS:
         yield from jobs("frozen", method, 10, first, pool="all")
-    yield from jobs("rotation", "NER", 10, few)
-    for way in ("frozen", "joint", "alone"):
+    for way in ("joint", "alone"):
         for method in NETWORKS:
             yield from jobs(way, method, 1, few)
     for way in ("joint", "alone"):
