@@ -96,6 +96,7 @@ def searched(kept: pd.DataFrame) -> pd.DataFrame:
         names = dict.fromkeys(name for one in given for name in one)
         varied = [name for name in names if len({one.get(name) for one in given}) > 1]
         chosen, width = " ".join(tested["settings"].iloc[0].split()), tested["smooth_sd"].iloc[0]
+        chosen = re.sub(r"periods=\(.*?\),? ?", "", chosen)  # the same for all
         rows[method] = {
             "candidates": len(given),
             "differ in": ", ".join(varied) or "—",

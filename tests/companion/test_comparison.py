@@ -15,6 +15,21 @@ CROSS = PUBLISHED.with_name("published_cross_session.csv")
 CURVED = PUBLISHED.with_name("published_curved_reaches.csv")
 
 
+def test_what_was_searched_and_chosen_is_told():
+    """A method without validation scores, or without a test score, has no row."""
+    settings = ["a=1, weights=(1, 1, 0.5)", "a=2, weights=(1, 1, 0.5)", "a=2, weights=(1, 1, 1), b=x"]
+    rows = [{"method": "one", "split": "validation", "settings": s} for s in settings for _ in range(2)]
+    chosen = "estimator=NER(a=2,\n   periods=(None, None, 360.0), weights=(1, 1, 1))"
+    rows += [{"method": "one", "split": "test", "settings": chosen, "smooth_sd": 0.11}]
+    rows += [{"method": "two", "split": split, "settings": ""} for split in ("validation", "test")]
+    rows += [{"method": "members", "split": "validation", "settings": "members=5"}]
+    rows += [{"method": "one, NER's weights", "split": "test", "settings": chosen}]
+    told = comparison.searched(pd.DataFrame(rows))
+    assert list(told.index) == ["one", "two"]
+    assert told.loc["one"].tolist() == [3, "a, weights, b", "NER(a=2, weights=(1, 1, 1))", "110", "yes"]
+    assert told.loc["two"].tolist() == [1, "—", "the settings of fast", "as published", "no"]
+
+
 def test_paper_values_are_in_the_published_protocol_only():
     session = make_session(name="Chewie_20161007", monkey="Chewie", date="20161007")
     method = make_method("NER", max_iter=10, batch_size=32)
