@@ -22,14 +22,15 @@ FIGURE_TAG = "front-figure"
 MEANING = {
     "reproduced": "our value is within a tolerance fixed beforehand, or NER leads and the 95 % interval of "
     "its lead excludes zero",
-    "partly": "the claim holds, but our value is higher than the paper's by more than the tolerance, or it "
-    "holds for some of the measures only",
+    "higher": "the claim holds, and for some measure our value is above the paper's by more than the "
+    "tolerance",
+    "partly": "the claim holds for some of the measures only",
     "not reproduced": "our value is lower, or the interval of NER's lead includes zero",
     "undecided": "too few sessions for an interval",
     "not tested": "the recording is not available",
 }
 NOTES = {"higher": "{} higher than published", "lower": "{} lower than published"}  # else "level in …"
-SIGNS = dict(zip(MEANING, "🟢🟡🔴⚪⚪", strict=True))
+SIGNS = dict(zip(MEANING, "🟢🔵🟡🔴⚪⚪", strict=True))
 
 
 def number(mean: float, low: float | None = None, high: float | None = None, *, sign: bool = False) -> str:
@@ -45,7 +46,7 @@ def number(mean: float, low: float | None = None, high: float | None = None, *, 
 def verdict(row: dict) -> str:
     """The verdict of a headline row in the words of the front page, a key of `MEANING`."""
     first = row["verdict"].split()[0]
-    words = {"reproduced": "reproduced", "ahead": "reproduced", "higher": "partly", "simulated": "not tested"}
+    words = {"reproduced": "reproduced", "ahead": "reproduced", "higher": "higher", "simulated": "not tested"}
     words |= dict.fromkeys(("lower", "level", "behind"), "not reproduced")
     return words.get(first, "undecided")
 
@@ -55,10 +56,9 @@ def claims(results: list[dict]) -> list[dict]:
 
     Returns
     -------
-    list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note (which measures are not
-    reproduced), higher (bool, whether nothing but a higher value than the paper's speaks against
-    "reproduced"), and of the first measure the paper's value and ours with the measure, as text. A simulated
-    claim has no values.
+    list of dict: chapter, claim, recordings (int), verdict (a key of `MEANING`), note (which measures are
+    higher, or not reproduced), and of the first measure the paper's value and ours with the measure, as text.
+    A simulated claim has no values.
 
     Raises
     ------
@@ -78,13 +78,15 @@ def claims(results: list[dict]) -> list[dict]:
 
 def _claim(chapter, text, rows):
     words = [verdict(row) for row in rows]
-    told = {"chapter": chapter, "claim": text, "note": "", "paper": "—", "ours": "—", "higher": False}
-    told["verdict"] = words[0] if len(set(words)) == 1 else "partly"
+    told = {"chapter": chapter, "claim": text, "note": "", "paper": "—", "ours": "—"}
+    mixed = "higher" if set(words) == {"reproduced", "higher"} else "partly"
+    told["verdict"] = words[0] if len(set(words)) == 1 else mixed
     first = rows[0]
     told["recordings"] = 0 if words[0] == "not tested" else recorded(first["sessions"])
-    if told["verdict"] == "partly":
+    if told["verdict"] == "higher":
+        told["note"] = ", ".join(_name(row) for row in rows if verdict(row) == "higher")
+    elif told["verdict"] == "partly":
         off = [(row["verdict"].split()[0], _name(row)) for row in rows if verdict(row) != "reproduced"]
-        told["higher"] = {how for how, _ in off} == {"higher"}
         told["note"] = "; ".join(
             NOTES.get(how, how + " in {}").format(", ".join(name for its, name in off if its == how))
             for how in dict.fromkeys(how for how, _ in off)
@@ -135,12 +137,9 @@ def _chip(word, text):
 
 def tally(results: list[dict]) -> str:
     """How many claims got each verdict, one sentence in MyST."""
-    found = claims(results)
-    counts = Counter(claim["verdict"] for claim in found)
+    counts = Counter(claim["verdict"] for claim in claims(results))
     told = [_chip(word, f"{counts[word]} {word}") for word in MEANING if counts[word]]
-    higher = sum(claim["higher"] for claim in found)
-    also = f" (of the {counts['partly']} partly, {higher} because our value is higher)" * bool(higher)
-    return f"Of {counts.total()} claims: {' '.join(told)}{also}"
+    return f"Of {counts.total()} claims: {' '.join(told)}"
 
 
 def key(results: list[dict], *, markdown: bool = False) -> str:
