@@ -66,7 +66,7 @@ def chance(directions: np.ndarray) -> float:
 
 
 def verdict(scores, sessions) -> tuple[str, Estimate]:
-    """Whether a control scores "not above chance" or "above chance", and the estimate that it rests on.
+    """Whether a control scores "no better than chance" or "above chance", and the estimate that it rests on.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def verdict(scores, sessions) -> tuple[str, Estimate]:
     """
     found = intervals.estimate(scores, sessions)
     words = {"ahead": "above chance", "undecided": "undecided"}
-    return words.get(intervals.verdict(found), "not above chance"), found
+    return words.get(intervals.verdict(found), "no better than chance"), found
 
 
 def score(train: Session, test: Session, embedded: Sequence[np.ndarray]) -> dict:

@@ -60,7 +60,7 @@ def test_verdicts_on_chance():
     rows = pd.concat([rows_of("fair", noise - 0.02), rows_of("leak", 0.5 + noise)])
     rows = rows.assign(value="movements permuted", direction_accuracy=rows["velocity_r2"] + 0.125)
     told = tables.above_chance(rows, {(s, "M1"): 0.125 for s in DAYS})
-    assert told.loc[("movements permuted", "fair")].str.endswith("not above chance").all()
+    assert told.loc[("movements permuted", "fair")].str.endswith("no better than chance").all()
     assert told.loc[("movements permuted", "leak")].str.endswith("above chance").all()
 
 

@@ -46,7 +46,7 @@ def permuted_scores(leaks):
 
 def test_honest_scores_of_permuted_movements_are_at_chance_and_a_planted_leak_is_caught():
     names = [f"S{seed}" for seed in SEEDS]
-    for leaks, expected in ((False, "not above chance"), (True, "above chance")):
+    for leaks, expected in ((False, "no better than chance"), (True, "above chance")):
         for values in permuted_scores(leaks):
             assert controls.verdict(values, names)[0] == expected
     assert controls.verdict([0.1, 0.2], ["a", "b"])[0] == "undecided"
