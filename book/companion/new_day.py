@@ -207,7 +207,7 @@ def answer(table: pd.DataFrame) -> str:
     ner = only(table, **BEST)
     others = {
         "Ridge on the same trials, without other days,": only(table, "ridge", "ridge"),
-        "The bottleneck, the same network trained by squared error (on the sphere or off it, as validation chose) on the other days,": only(
+        "The bottleneck, the same network trained by squared error on the other days,": only(
             table, **TABLE[RIVAL]
         ),
     }
