@@ -102,7 +102,8 @@ class KNNDecoder(_Decoder):
     def _fit(self, embedding, session):
         k_velocity, k_direction = _choose_k(embedding, session)
         self.n_neighbors_ = {"velocity": k_velocity, "direction": k_direction}
-        self._search = NearestNeighbors(n_neighbors=max(k_velocity, k_direction)).fit(embedding)
+        search = NearestNeighbors(n_neighbors=max(k_velocity, k_direction))
+        self._search = search.fit(embedding.astype(np.float64))  # of two types, a search takes far longer
         self._velocities, self._directions = session.velocity, None
         if session.direction is not None:
             self._directions, codes = np.unique(session.direction, return_inverse=True)
@@ -110,6 +111,7 @@ class KNNDecoder(_Decoder):
 
     def _predict(self, embedding):
         """The mean velocity of neighbors, and their most frequent direction (of equals, the smallest)."""
+        embedding = embedding.astype(np.float64)
         near = self._search.kneighbors(embedding, return_distance=False)  # one search for both
         velocity = self._velocities[near[:, : self.n_neighbors_["velocity"]]].mean(axis=1)
         if self._directions is None:

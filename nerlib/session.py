@@ -194,6 +194,5 @@ class Session:
         n_bins = int(self.trial_lengths.min())
         directions, which = np.unique(self.direction[self.trial_starts], return_inverse=True)
         trials = np.asarray(values)[self.trial_starts[:, None] + np.arange(n_bins)]
-        totals = np.zeros((len(directions), *trials.shape[1:]))
-        np.add.at(totals, which, trials)
-        return directions, totals / np.bincount(which)[:, None, None]
+        own = (trials[which == number] for number in range(len(directions)))
+        return directions, np.stack([each.mean(axis=0, dtype=np.float64) for each in own])
