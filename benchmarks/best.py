@@ -39,7 +39,7 @@ SCORES = ["velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2"]
 SMOOTHING = {form: options["smoothing"] for form, options in paper.SMOOTHING.items()}
 LEAST_GAIN = 0.01
 MEMBERS = (1, 5)  # fits that are averaged
-AVERAGED = ("NER", "MSE bottleneck", paper.FLAT, "CEBRA", "CEBRA-velocity")
+AVERAGED = ("NER", "MSE bottleneck", paper.FLAT, "CEBRA", "CEBRA-velocity", "CEBRA-16")
 START: dict[str, dict] = {
     "NER": {
         "window": 15,
@@ -66,6 +66,7 @@ START: dict[str, dict] = {
     # What equal_chances.py chose with ten bins:
     "CEBRA": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
     "CEBRA-velocity": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
+    "CEBRA-16": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.05, "smooth_sd": 0.045},
     "UMAP-label": {"window": 10, "smooth_sd": 0.045},
     "UMAP": {"window": 10, "min_dist": 0.5, "smooth_sd": 0.045},
     "PCA": {"window": 10, "smooth_sd": 0.045},
@@ -90,7 +91,9 @@ AXES: dict[str, list] = {
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
 OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
 OF_CAUSAL |= dict.fromkeys(BOTTLENECKS, (*OF_ALL, "neuron_dropout", "learning_rate", "weights"))
-FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11]}  # of methods that are not the nearest
+OF_CAUSAL |= dict.fromkeys(("CEBRA", "CEBRA-velocity", "CEBRA-16"), (*OF_ALL, "temperature"))
+# Of methods that are not the nearest:
+FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11], "temperature": [0.02, 0.05]}
 
 
 def singles(name, form):

@@ -107,7 +107,7 @@ def plan(recordings):
     once += [under(c, "UMAP-label", "piVAE") for c in ("movements permuted", None)]
     once += [under(c, "CEBRA", "CEBRA-velocity", "UMAP-label") for c in broken]
     once += [choices("CEBRA-velocity", "history"), *(under(c, "piVAE") for c in broken)]
-    once += [under(c, "UMAP") for c in (None, "movements permuted", *broken)]
+    once += [under(c, "UMAP", "CEBRA-16") for c in (None, "movements permuted", *broken)]
     once += [jobs("repeats", "repeats", [*NETWORKS, "MSE bottleneck, flat", "CEBRA-velocity"])]
     settled = {*PLAIN, "Kalman filter", "PCA, 10 components"}  # another seed changes nothing but the control
     seeded = [job for part in first for job in part]
