@@ -275,18 +275,17 @@ def chosen(records):
 
 
 def test_jobs(sessions, records):
-    """What is compared, the most important first: one recording of each session before the others."""
+    """What is compared: the earlier, the more a chapter says of it."""
     every = [(k, draw) for k, draws in DRAWS.items() for draw in range(draws)]
     first, rest = [c for c in every if not c[1]], [c for c in every if c[1]]
-    few = [(k, 0) for k in (16, 8, 32, None)]
-    one_each, settled = [s for s in sessions if s.area != "PMd"], chosen(records)
+    settled = chosen(records)
     for window in (10, 1):
         yield from (make_job(s, "ridge", "ridge", window, "test", every, {}) for s in sessions)
 
-    def jobs(way, method, window, asked, own=sessions, **more):
+    def jobs(way, method, window, asked, **more):
         once = way in ("frozen", "rotation")  # a fit that serves all numbers of trials
         for cell in [asked] if once else [[cell] for cell in asked[::-1]]:
-            for s in own:
+            for s in sessions:
                 settings = settled[way, method, s.monkey]
                 settings = [settings] if way == "frozen" else settings
                 yield make_job(s, way, method, window, "test", cell, settings, **more)
@@ -295,24 +294,18 @@ def test_jobs(sessions, records):
         yield from jobs("frozen", method, 10, every, members=MEMBERS)
     for method in ANY_FORM:
         yield from jobs(ANY, method, 10, first)
-    for cell in few:
-        for way in ("alone", "joint"):
-            yield from jobs(way, "NER", 10, [cell], one_each)
-    for way in ("alone", "joint"):
-        for method in ("MSE bottleneck", "CEBRA-velocity"):
-            yield from jobs(way, method, 10, few, one_each)
-    for method in NETWORKS:  # the other recordings, numbers of trials, and draws
+    for method in NETWORKS:
         for way in ("alone", "joint"):
             yield from jobs(way, method, 10, first)
     yield from jobs("frozen", "CEBRA-velocity", 10, every, members=MEMBERS)
-    yield from jobs("rotation", "NER", 10, few)
+    yield from jobs("rotation", "NER", 10, first)
     for method in NETWORKS:
-        yield from jobs("frozen", method, 1, few)
+        yield from jobs("frozen", method, 1, first)
     for method in NETWORKS:
         yield from jobs("frozen", method, 10, first, pool="all")
     for way in ("joint", "alone"):
         for method in NETWORKS:
-            yield from jobs(way, method, 1, few)
+            yield from jobs(way, method, 1, first)
     for way in ("joint", "alone"):
         yield from jobs(way, "NER", 10, rest)
 
@@ -348,10 +341,11 @@ def run(packed, log, n_jobs, until):
     """Do what is not done yet, until a time; first what settings depend on. True when all is done."""
     sessions = open_all(packed)
     for stage in ("validation", "test"):
-        records = [r for job in read_log(log).values() for r in job["records"]]
+        done = read_log(log)
+        records = [r for job in done.values() for r in job["records"]]
         jobs = validation_jobs(sessions) if stage == "validation" else test_jobs(sessions, records)
         named = {key(sessions, job): job for job in jobs}
-        missing = {name: job for name, job in named.items() if name not in read_log(log)}
+        missing = {name: job for name, job in named.items() if name not in done}
         print(f"{stage}: {len(missing)} of {len(named)} jobs to do", flush=True)
         # A generator: nothing is handed out after the time is up.
         tasks = (delayed(work)(packed, job, name) for name, job in missing.items() if time.time() < until)

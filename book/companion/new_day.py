@@ -32,11 +32,19 @@ PANELS = {  # title -> name of a line -> arguments of `only`
 NETWORKS = ("NER", "MSE bottleneck", "CEBRA-velocity")
 _FITS = {"new first layer, 3 fits": ("frozen", 3), "new first layer": ("frozen", 1)}
 _FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
-BY_NETWORK: dict[str, dict] = {  # network -> name of a line -> arguments of `only`
-    name: {words: {"way": way, "method": name} for words, (way, members) in _FITS.items() if members == 1}
-    | _RIDGE
-    for name in NETWORKS
-}
+
+
+def _by_network(window, ridge):
+    """network -> name of a line -> arguments of `only`: single fits, beside ridge."""
+    fits = {words: way for words, (way, members) in _FITS.items() if members == 1}
+    return {
+        name: {words: {"way": way, "method": name, "window": window} for words, way in fits.items()}
+        | {ridge: {"way": "ridge", "method": "ridge", "window": window}}
+        for name in NETWORKS
+    }
+
+
+BY_NETWORK, BY_NETWORK_ONE_BIN = _by_network(10, "ridge, 10 bins"), _by_network(1, "ridge")
 TABLE: dict[str, dict] = {  # what is compared with ridge in `lead_table`
     f"{name}, {words}": {"way": way, "method": name, "members": members}
     for name in NETWORKS

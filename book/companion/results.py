@@ -65,7 +65,8 @@ def device() -> str:
     names = [line.split(": ")[1] for line in lines if line.startswith("model name")]
     gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     processor = [*names, platform.processor() or platform.machine()][0]
-    return ", ".join([f"{joblib.cpu_count()} cores", processor, *gpus])
+    cores = joblib.cpu_count()
+    return ", ".join([f"{cores} core{'s' * (cores > 1)}", processor, *gpus])
 
 
 def write_results(
