@@ -6,12 +6,12 @@
 
 `choose` starts from settings, changes one at a time, then makes the changes that helped together, the most
 helpful first; a change that gains less than 0.01 is left out, as it may be chance and often costs time. It
-does so for NER, the bottlenecks and ridge along the axes that they have; on causal rates along fewer axes,
-as many for the bottlenecks as for NER, and for more methods. A candidate's score is the mean of velocity R²,
-position R², direction accuracy and single-trial R² on validation trials, over all recordings. Test trials
-choose nothing: `choose` sees sessions that are reduced to their training trials, of which the last fifth is
-the validation set; `test` fits what the kept scores choose, and the bottlenecks once more with NER's weights
-of the label columns.
+does so for NER, the bottlenecks and ridge along the axes that they have; on causal rates, and for CEBRA-16,
+along fewer axes, as many for the bottlenecks as for NER, and for more methods. A candidate's score is the
+mean of velocity R², position R², direction accuracy and single-trial R² on validation trials, over all
+recordings. Test trials choose nothing: `choose` sees sessions that are reduced to their training trials, of
+which the last fifth is the validation set; `test` fits what the kept scores choose, and the bottlenecks once
+more with NER's weights of the label columns.
 An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
 whose scores that file has are not fitted again; delete it to search again. `test`, too, fits what the file
 lacks; `choose` removes the test scores of the methods that it searches, and all of them if NER is among
@@ -64,7 +64,7 @@ START: dict[str, dict] = {
     },
     "ridge": {"window": 10, "smooth_sd": 0.045},
     # What equal_chances.py chose with ten bins:
-    "CEBRA": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
+    "CEBRA": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.02, "smooth_sd": 0.045},
     "CEBRA-velocity": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
     "CEBRA-16": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.05, "smooth_sd": 0.045},
     "UMAP-label": {"window": 10, "smooth_sd": 0.045},
@@ -75,7 +75,7 @@ START: dict[str, dict] = {
 START[paper.FLAT] = START["MSE bottleneck"]
 BOTTLENECKS = ("MSE bottleneck", paper.FLAT)
 NEAREST = ("NER", "MSE bottleneck", paper.FLAT, "ridge")
-METHODS = {"best": NEAREST, "causal": tuple(START)}
+METHODS = {"best": (*NEAREST, "CEBRA-16"), "causal": tuple(START)}  # CEBRA-16: of the paper's, nearest to NER
 AXES: dict[str, list] = {
     "window": [5, 10, 15, 20],
     "smooth_sd": [0.0, 0.03, 0.045, 0.06, 0.08, 0.11],  # s; 0: raw counts
@@ -91,15 +91,17 @@ AXES: dict[str, list] = {
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
 OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
 OF_CAUSAL |= dict.fromkeys(BOTTLENECKS, (*OF_ALL, "neuron_dropout", "learning_rate", "weights"))
-OF_CAUSAL |= dict.fromkeys(("CEBRA", "CEBRA-velocity", "CEBRA-16"), (*OF_ALL, "temperature"))
+OF_CAUSAL |= dict.fromkeys(
+    ("CEBRA", "CEBRA-velocity", "CEBRA-16"), (*OF_ALL, "neuron_dropout", "temperature")
+)
 # Of methods that are not the nearest:
 FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11], "temperature": [0.02, 0.05]}
 
 
 def singles(name, form):
     """The start and all settings that differ from it in one: list of dict; five bins for ridge alone."""
-    start, values = START[name], AXES if name in NEAREST else FEWER
-    axes = OF_CAUSAL.get(name, OF_ALL) if form == "causal" else AXES
+    start, values = START[name], AXES if name in NEAREST else AXES | FEWER
+    axes = AXES if form == "best" and name in NEAREST else OF_CAUSAL.get(name, OF_ALL)
     return [start] + [
         start | {axis: value}
         for axis in axes
