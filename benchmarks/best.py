@@ -11,7 +11,7 @@ along fewer axes, as many for the bottlenecks as for NER, and for more methods. 
 mean of velocity R², position R², direction accuracy and single-trial R² on validation trials, over all
 recordings. Test trials choose nothing: `choose` sees sessions that are reduced to their training trials, of
 which the last fifth is the validation set; `test` fits what the kept scores choose, and the bottlenecks once
-more with NER's weights of the label columns.
+more with NER's label weights.
 An hour and a half on two cores. Writes book/reference/best.json, which chapters 3 and 11 quote. Candidates
 whose scores that file has are not fitted again; delete it to search again. `test`, too, fits what the file
 lacks; `choose` removes the test scores of the methods that it searches, and all of them if NER is among
@@ -193,7 +193,7 @@ def untried(name, form, candidates, records):
 
 def choose(only=tuple(START)):
     """Validation scores of all candidates, kept; test scores by earlier ones go."""
-    stale = tuple(START) if "NER" in only else only  # others take NER's weights and number of fits
+    stale = tuple(START) if "NER" in only else only  # others take NER's label weights and number of fits
     records = [
         r for r in kept_records(PATH) if r["split"] == "validation" or r["method"].split(",")[0] not in stale
     ]
@@ -224,7 +224,7 @@ def test(only=tuple(START)):
             settings = {f"{name}, {form}": best}
             if name in BOTTLENECKS:
                 weights = chosen("NER", form, validated)["weights"]
-                settings[f"{name}, NER's weights, {form}"] = best | {"weights": weights}
+                settings[f"{name}, NER's label weights, {form}"] = best | {"weights": weights}
             for title in (title for title in settings if title not in done):
                 method = build(name, settings[title], n_members(name, validated))
                 records += run(opened(smoothing, best["smooth_sd"]), {title: method})

@@ -23,7 +23,7 @@ def test_what_was_searched_and_chosen_is_told():
     rows += [{"method": "one", "split": "test", "settings": chosen, "smooth_sd": 0.11}]
     rows += [{"method": "two", "split": split, "settings": ""} for split in ("validation", "test")]
     rows += [{"method": "members", "split": "validation", "settings": "members=5"}]
-    rows += [{"method": "one, NER's weights", "split": "test", "settings": chosen}]
+    rows += [{"method": "one, NER's label weights", "split": "test", "settings": chosen}]
     told = comparison.searched(pd.DataFrame(rows))
     assert list(told.index) == ["one", "two"]
     assert told.loc["one"].tolist() == [3, "a, weights, b", "NER(a=2, weights=(1, 1, 1))", "110", "yes"]
