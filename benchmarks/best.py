@@ -66,7 +66,13 @@ START: dict[str, dict] = {
     # What equal_chances.py chose with ten bins:
     "CEBRA": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.02, "smooth_sd": 0.045},
     "CEBRA-velocity": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.1, "smooth_sd": 0.045},
-    "CEBRA-16": {"window": 10, "neuron_dropout": 0.3, "temperature": 0.05, "smooth_sd": 0.045},
+    "CEBRA-16": {
+        "window": 10,
+        "neuron_dropout": 0.3,
+        "temperature": 0.02,
+        "label_columns": "linear",
+        "smooth_sd": 0.045,
+    },
     "UMAP-label": {"window": 10, "smooth_sd": 0.045},
     "UMAP": {"window": 10, "min_dist": 0.5, "smooth_sd": 0.045},
     "PCA": {"window": 10, "smooth_sd": 0.045},

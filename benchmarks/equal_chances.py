@@ -6,7 +6,7 @@
 
 Test trials choose nothing: `choose` fits and scores sessions that are reduced to their training trials, of
 which the last fifth is the validation set, and keeps the scores; `test` fits what these scores choose. Six
-candidates for every method, seven for CEBRA, one recording of each session, one seed. NER at its best and
+candidates for every method, and more for CEBRA, one recording of each session, one seed. NER at its best and
 methods on causal rates are searched in benchmarks/best.py.
 Each takes the better part of an hour on two cores. Writes book/reference/equal_chances.json, which chapter 3
 quotes. What has its scores in that file is not fitted again. The *flat bottleneck* is the MSE bottleneck off
@@ -30,6 +30,7 @@ PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "equal_ch
 SEARCH_SEED, SEEDS, BINS = 42, (42, 43), (1, 10)
 DROPOUT = {"neuron_dropout": 0.3}
 HALF = {"weights": (1, 1, 0.5)}  # of direction among the labels, where it has a weight
+VELOCITY = {"label_columns": "linear"}  # no direction among the labels; with three dimensions, CEBRA-velocity
 _RANK = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.25, "learning_rate": 6e-3}]
 _RANK += [settings | HALF for settings in _RANK[2:]]
 _INFONCE = [{}, DROPOUT, DROPOUT | {"temperature": 0.25}, DROPOUT | {"temperature": 0.1}]
@@ -42,7 +43,7 @@ CANDIDATES: dict[str, list[dict]] = {
     "NER": _RANK,
     "CEBRA": _INFONCE,
     "CEBRA-velocity": _INFONCE,
-    "CEBRA-16": _INFONCE,
+    "CEBRA-16": _INFONCE + [DROPOUT | {"temperature": t} | VELOCITY for t in (0.25, 0.1, 0.05, 0.02)],
     "MSE bottleneck": _SQUARED,
     paper.FLAT: _SQUARED,
     "UMAP": _UMAP,

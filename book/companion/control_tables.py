@@ -12,6 +12,7 @@ from companion import controls, intervals
 from companion.comparison import METRICS
 from companion.intervals import Estimate
 from companion.results import kept_records
+from nerlib.models import METHODS
 from nerlib.session import Session
 
 TITLES = METRICS | {
@@ -116,13 +117,13 @@ def show(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], across: 
 
 
 def chance_matrix(rows: pd.DataFrame) -> pd.DataFrame:
-    """Controls by methods: R² of velocity as text, with ▲ where its interval over sessions lies above 0."""
+    """Methods by controls: R² of velocity as text, with ▲ where its interval over sessions lies above 0."""
     found = means(rows, ["value", "method"], "velocity_r2")
     marks = {key: " ▲" if intervals.verdict(one) == "ahead" else "" for key, one in found.items()}
     told = {key: f"{one.mean:.2f}{marks[key]}".replace("-", "−") for key, one in found.items()}
-    table = pd.Series(told).rename_axis(["control", "method"]).unstack("method").fillna("—")
+    table = pd.Series(told).rename_axis(["control", "method"]).unstack("control").fillna("—")
     shown, methods = (list(dict.fromkeys(key[place] for key in found)) for place in (0, 1))
-    return table.loc[shown, methods]
+    return table.loc[sorted(methods, key=list(METHODS).index), shown]
 
 
 def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFrame:

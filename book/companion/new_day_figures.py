@@ -50,7 +50,7 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
         n = len(new_day.by_recording(next(iter(found_lines.values()))))
         panel.set(title=f"{title} (n = {n})", xlabel="labelled trials of the new day", ylim=(-0.15, 1))
         panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
-        panel.legend(frameon=False, loc="lower right")
+        panel.legend(frameon=False, loc="best")
     axes[0, 0].set_ylabel("velocity R², held out")
     sns.despine(drawn)
     return watermark_simulated(drawn, sessions)

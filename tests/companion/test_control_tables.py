@@ -66,10 +66,10 @@ def test_verdicts_on_chance():
 
 def test_a_matrix_of_controls_marks_what_is_above_chance():
     noise = 0.01 * (-1.0) ** np.arange(8)
-    fair, leak = rows_of("fair", noise - 0.02, value="permuted"), rows_of("leak", 0.5 + noise, value="none")
+    fair, leak = rows_of("ridge", noise - 0.02, value="permuted"), rows_of("NER", 0.5 + noise, value="none")
     table = tables.chance_matrix(pd.concat([fair, leak]))
-    assert table.index.tolist() == ["permuted", "none"] and table.columns.tolist() == ["fair", "leak"]
-    assert table.to_numpy().tolist() == [["−0.02", "—"], ["—", "0.50 ▲"]]
+    assert table.columns.tolist() == ["permuted", "none"] and table.index.tolist() == ["NER", "ridge"]
+    assert table.to_numpy().tolist() == [["—", "0.50 ▲"], ["−0.02", "—"]]
 
 
 def test_kept_rows_are_those_of_the_sessions_and_say_where_they_come_from(tmp_path):
