@@ -37,8 +37,9 @@ _FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
 def _by_network(window, ridge):
     """network -> name of a line -> arguments of `only`: single fits, beside ridge."""
     fits = {words: way for words, (way, members) in _FITS.items() if members == 1}
+    bins = f"{window} bin{'s' * (window > 1)}"
     return {
-        name: {words: {"way": way, "method": name, "window": window} for words, way in fits.items()}
+        f"{name}, {bins}": {words: {"way": way, "method": name, "window": window} for words, way in fits.items()}
         | {ridge: {"way": "ridge", "method": "ridge", "window": window}}
         for name in NETWORKS
     }
@@ -215,7 +216,7 @@ def answer(table: pd.DataFrame) -> str:
     ner = only(table, **BEST)
     others = {
         "Ridge on the same trials, without other days,": only(table, "ridge", "ridge"),
-        "The bottleneck, the same network trained by squared error on the other days,": only(
+        "The bottleneck, trained by squared error and used in the same way, on the sphere or off it,": only(
             table, **TABLE[RIVAL]
         ),
     }
