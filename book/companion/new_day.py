@@ -35,13 +35,14 @@ _FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
 
 
 def _by_network(window, ridge):
-    """network -> name of a line -> arguments of `only`: single fits, beside ridge."""
-    fits = {words: way for words, (way, members) in _FITS.items() if members == 1}
+    """network and history -> name of a line -> arguments of `only`: single fits, beside ridge."""
     bins = f"{window} bin{'s' * (window > 1)}"
+    ways = {words: way for words, (way, members) in _FITS.items() if members == 1}
+    lines = {name: {words: {"way": way, "method": name} for words, way in ways.items()} for name in NETWORKS}
+    beside = {ridge: {"way": "ridge", "method": "ridge"}}
     return {
-        f"{name}, {bins}": {words: {"way": way, "method": name, "window": window} for words, way in fits.items()}
-        | {ridge: {"way": "ridge", "method": "ridge", "window": window}}
-        for name in NETWORKS
+        f"{name}, {bins}": {words: line | {"window": window} for words, line in (own | beside).items()}
+        for name, own in lines.items()
     }
 
 
