@@ -81,7 +81,7 @@ START: dict[str, dict] = {
 START[paper.FLAT] = START["MSE bottleneck"]
 BOTTLENECKS = ("MSE bottleneck", paper.FLAT)
 NEAREST = ("NER", "MSE bottleneck", paper.FLAT, "ridge")
-METHODS = {"best": (*NEAREST, "CEBRA-16"), "causal": tuple(START)}  # CEBRA-16: of the paper's, nearest to NER
+METHODS = {"best": (*NEAREST, "CEBRA-16"), "causal": tuple(START)}  # CEBRA-16 comes nearest to NER
 AXES: dict[str, list] = {
     "window": [5, 10, 15, 20],
     "smooth_sd": [0.0, 0.03, 0.045, 0.06, 0.08, 0.11],  # s; 0: raw counts

@@ -275,7 +275,7 @@ def chosen(records):
 
 
 def test_jobs(sessions, records):
-    """What is compared: the earlier, the more a chapter says of it."""
+    """All comparisons on test trials, the most quoted ones first."""
     every = [(k, draw) for k, draws in DRAWS.items() for draw in range(draws)]
     first, rest = [c for c in every if not c[1]], [c for c in every if c[1]]
     settled = chosen(records)
