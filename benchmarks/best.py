@@ -95,11 +95,10 @@ AXES: dict[str, list] = {
     "n_components": [4],  # to see what a fourth dimension would give; `best` has three
 }
 OF_ALL = ("window", "smooth_sd")  # axes that causal rates are searched along for every method
-OF_CAUSAL = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
-OF_CAUSAL |= dict.fromkeys(BOTTLENECKS, (*OF_ALL, "neuron_dropout", "learning_rate", "weights"))
-OF_CAUSAL |= dict.fromkeys(
-    ("CEBRA", "CEBRA-velocity", "CEBRA-16"), (*OF_ALL, "neuron_dropout", "temperature")
-)
+# The axes of shorter searches: all on causal rates, and that of CEBRA-16 in `best`.
+SHORTER = {"NER": (*OF_ALL, "neuron_dropout", "temperature", "weights")}
+SHORTER |= dict.fromkeys(BOTTLENECKS, (*OF_ALL, "neuron_dropout", "learning_rate", "weights"))
+SHORTER |= dict.fromkeys(("CEBRA", "CEBRA-velocity", "CEBRA-16"), (*OF_ALL, "neuron_dropout", "temperature"))
 # Of methods that are not the nearest:
 FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11], "temperature": [0.02, 0.05]}
 
@@ -107,7 +106,7 @@ FEWER: dict[str, list] = {"window": [15], "smooth_sd": [0.08, 0.11], "temperatur
 def singles(name, form):
     """The start and all settings that differ from it in one: list of dict; five bins for ridge alone."""
     start, values = START[name], AXES if name in NEAREST else AXES | FEWER
-    axes = AXES if form == "best" and name in NEAREST else OF_CAUSAL.get(name, OF_ALL)
+    axes = AXES if form == "best" and name in NEAREST else SHORTER.get(name, OF_ALL)
     return [start] + [
         start | {axis: value}
         for axis in axes
