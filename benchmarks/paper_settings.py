@@ -1,4 +1,4 @@
-"""Scores at the published settings: NER on every recording, the other methods on those of Chewie.
+"""Scores at the paper's settings: NER on every recording, the other methods on those of Chewie.
 
     NERLIB_DATA=... python benchmarks/paper_settings.py
 

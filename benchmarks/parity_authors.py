@@ -1,4 +1,4 @@
-"""Our fits at the published settings beside the embeddings that the authors published, on the same trials.
+"""Our fits at the paper's settings beside the embeddings that the authors published, on the same trials.
 
     NERLIB_DATA=... python benchmarks/parity_authors.py
 

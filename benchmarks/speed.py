@@ -282,7 +282,7 @@ def importing():
 
 
 def recordings():
-    """Profile `fast`: one recording; and all of them, three seeds, against one at the published settings."""
+    """Profile `fast`: one recording; and all of them, three seeds, against one at the paper's settings."""
     sessions, _ = open_sessions("recorded")
     longest = max(sessions, key=lambda s: len(s.trial))
     train = longest.split()[0]
@@ -301,12 +301,12 @@ def recordings():
     start = time.perf_counter()
     experiments.embed(sessions, paper.methods(["NER"], "fast"), [42, 43, 44], verbose=False)
     every = time.perf_counter() - start
-    row(f"all {len(sessions)} recordings × 3 seeds, fast, against one at the published settings", every / one,
+    row(f"all {len(sessions)} recordings × 3 seeds, fast, against one at the paper's settings", every / one,
         "×", "≤ 1", every <= one, seconds=every, one_seconds=one)  # fmt: skip
 
 
 def profiles():
-    """Held-out scores of `fast` minus those of the published settings, means over seeds.
+    """Held-out scores of `fast` minus those of the paper's settings, means over seeds.
 
     `fast` was chosen on validation trials (validation.py), with other seeds than those used here.
     """

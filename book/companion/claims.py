@@ -99,7 +99,7 @@ def claim_scores(
     ----------
     text, sessions, tolerance, front : as in `claim`
     scores : DataFrame of `comparison.compare`, of one method, split, protocol and decoder
-    kept : DataFrame like it or None, the same scores at the published settings: their mean is stated as the
+    kept : DataFrame like it or None, the same scores at the paper's settings: their mean is stated as the
         reason where ours differ from the paper's
 
     Returns
@@ -121,7 +121,7 @@ def claim_scores(
             reason = f"differs by {differs}; {within} of {len(means)} within {tolerance:g}"
             if kept is not None and (kept["metric"] == metric).any():
                 at_paper = kept.loc[kept["metric"] == metric, "ours"].mean()
-                reason += f"; {at_paper:.3f} at the published settings"
+                reason += f"; {at_paper:.3f} at the paper's settings"
         about: dict = {"tolerance": tolerance, "reason": reason, "seconds": _fitting_seconds(part)}
         about["front"] = front
         rows.append(claim(text, sessions, METRICS[metric], ours, paper=means["paper"].mean(), **about))

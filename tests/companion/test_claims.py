@@ -57,7 +57,7 @@ def test_claims_of_means_say_how_far_they_are_from_the_paper(session):
     assert (row["metric"], row["verdict"], row["seconds"]) == ("R² of velocity", "higher by 0.105", 16)
     assert row["ours"] == pytest.approx(0.605) and row["low"] < row["ours"] < row["high"]
     assert row["reason"].startswith("differs by 0.105 [0.0")
-    assert row["reason"].endswith("; 2 of 8 within 0.08; 0.505 at the published settings")
+    assert row["reason"].endswith("; 2 of 8 within 0.08; 0.505 at the paper's settings")
     [row] = claims.claim_scores("c", [session], scores, tolerance=0.2, kept=kept.iloc[:0])
     assert row["verdict"] == "reproduced" and row["reason"].endswith("; 8 of 8 within 0.2")
     unknown = scores.assign(paper=np.nan, protocol="corrected")
