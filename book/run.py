@@ -17,26 +17,23 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
-from importlib.metadata import version
 from pathlib import Path
 from threading import Lock
 
 sys.dont_write_bytecode = True  # the book's folder is only read
 
 try:
-    import yaml
     from filelock import FileLock, Timeout
     from sphinx_external_toc.parsing import parse_toc_yaml
 
+    import pages
     from companion import front
-    from companion.headline import headline_rows, headline_text
     from companion.publishing import compact_pictures, publish, read_published, strip_outputs
-    from companion.results import BookError, check_results, code, write_json, write_text
+    from companion.results import BookError, check_results, code, write_json
 except ModuleNotFoundError as error:
     sys.exit(f"book/run.py: {error}. Run `make book`, which installs all of it, or use .venv/bin/python.")
 
@@ -47,10 +44,6 @@ CELL_SECONDS = {"quick": 1800, "fast": 6 * 3600, "paper": 72 * 3600}
 TYPES = {"bool": bool, "int": int, "float": float, "str": str, "list": list}
 CACHES = {"__pycache__", ".ipynb_checkpoints"}
 GIVEN = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "LOKY_MAX_CPU_COUNT")}  # by the user
-THEBE = re.compile(
-    r"<script>const THEBE_JS_URL.*?</script>|<script[^>]*sphinx-thebe[^>]*></script>", re.DOTALL
-)
-MATHJAX = ("tex-chtml.js", "input/tex/extensions/", "output/chtml/fonts/")  # all that a page can load
 
 
 def read_toc(book: Path = BOOK) -> list[Path]:
@@ -148,7 +141,10 @@ def assign_parameters(given, declared):
 
 
 def digest(value):
-    """A digest of the content of a file (Path; None if absent) or of any value that JSON can hold."""
+    """A digest of a file or folder (Path; None if absent), or of any value that JSON can hold."""
+    if isinstance(value, Path) and value.is_dir():
+        paths = sorted(path for path in value.rglob("*") if path.is_file() and not CACHES & set(path.parts))
+        value = [(path.relative_to(value).as_posix(), digest(path)) for path in paths]
     if not isinstance(value, Path):
         data = json.dumps(value, sort_keys=True, default=str).encode()
     elif value.is_file():
@@ -156,12 +152,6 @@ def digest(value):
     else:
         return None
     return hashlib.sha256(data).hexdigest()[:32]
-
-
-def digest_tree(folder):
-    """One digest for the names and contents of all files in a folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and not CACHES & set(path.parts))
-    return digest([(path.relative_to(folder).as_posix(), digest(path)) for path in paths])
 
 
 class State:
@@ -221,11 +211,12 @@ def prepare_kernel(output):
 
 
 def present_sessions(data):
-    """Names of the recorded sessions that are on this machine; simulated sessions need none."""
-    from companion.catalogue import ENTRIES
+    """Names of the recorded files that are on this machine; simulated sessions need none."""
+    from companion import authors_embeddings, catalogue
 
+    entries = [*catalogue.ENTRIES, *authors_embeddings.ENTRIES] if data == "recorded" else []
     try:
-        return [entry.name for entry in ENTRIES if data == "recorded" and entry.path]
+        return [entry.name for entry in entries if entry.path]
     except FileNotFoundError as error:
         raise BookError(error) from None
 
@@ -258,57 +249,6 @@ def run_chapter(notebook, source, parameters, timeout):
     nbformat.write(ran, executed)
 
 
-def mark_simulated(output):
-    """A copy of the settings that puts a banner on every page, so that no page can be taken for a result."""
-    settings = yaml.safe_load(CONFIG.read_text())
-    said = "SIMULATED data: this page shows that the code works, and nothing about the brain."
-    settings.setdefault("html", {})["announcement"] = said
-    write_text(output / "_config.yml", yaml.safe_dump(settings))
-    return output / "_config.yml"
-
-
-def build_site(source, config, output):
-    """Build the pages of ``source`` into output/html; every warning is an error."""
-    if not version("jupyter-book").startswith("1."):
-        raise BookError(f"jupyter-book {version('jupyter-book')} is installed; this book needs version 1")
-    for folder in ("html", "_build"):
-        shutil.rmtree(output / folder, ignore_errors=True)
-    find_companion = f"import sys; sys.path.append({str(BOOK)!r})"  # it has an extension of Sphinx
-    build = f"{find_companion}; from jupyter_book.cli.main import main; main()"
-    options = ["--config", config, "--path-output", output, "-q", "-W", "-n", "--keep-going"]
-    command = [sys.executable, "-c", build, "build", source, *options]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    site = output / "_build" / "html"
-    if done.returncode or not (site / "index.html").is_file():
-        (output / "build.log").write_text(done.stdout)
-        found = [line for line in done.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
-        told = "\n".join(found or done.stdout.splitlines()[-20:])
-        raise BookError(f"{told}\nThe pages were not built; the whole log is {output / 'build.log'}")
-    (output / "build.log").unlink(missing_ok=True)
-    share_scripts(site)
-    os.replace(site, output / "html")
-    shutil.rmtree(output / "_build")
-
-
-def share_scripts(site):
-    """Put plotly beside the pages that use it, and drop what no page uses: Thebe, parts of MathJax."""
-    pages = []
-    for path in site.glob("*.html"):
-        pages.append(THEBE.sub("", path.read_text()))
-        path.write_text(pages[-1])
-    if any("plotly.min.js" in page for page in pages):
-        from plotly.offline import get_plotlyjs
-
-        (site / "plotly.min.js").write_text(get_plotlyjs())
-    mathjax = site / "_static" / "mathjax"
-    wanted = MATHJAX if any("mathjax/tex-chtml.js" in page for page in pages) else ()
-    for path in sorted(mathjax.rglob("*"), reverse=True):  # what a folder holds comes before it
-        if path.is_file() and not path.relative_to(mathjax).as_posix().startswith(wanted):
-            path.unlink()
-        elif path.is_dir() and not any(path.iterdir()):
-            path.rmdir()
-
-
 def tell(text):
     """Print a line, whole: chapters run in threads, and `print` writes a line's end by itself."""
     sys.stdout.write(f"{text}\n")
@@ -324,8 +264,9 @@ def make_book(output, data, profile, given, timeout, publishing):
         state, source = State(output / "state.json"), output / "source"
         stage(chapters, source)
         prepare_kernel(output)
-        folders = [digest_tree(path) for path in sorted(BOOK.glob("*/")) if path.name != "companion"]
-        common = [platform.python_version(), digest(ROOT / "constraints.txt"), code(), folders]
+        files = [path for path in sorted(BOOK.glob("*/")) if path.name != "companion"]
+        files += [ROOT / "constraints.txt", *sorted(BOOK.glob("companion/*.csv"))]
+        common = [platform.python_version(), code(), [digest(path) for path in files]]
         if state.done.get("sessions") != present_sessions(data):
             state.done = {}
             state.set(sessions=present_sessions(data))
@@ -365,25 +306,22 @@ def make_book(output, data, profile, given, timeout, publishing):
         if publishing:
             publish(BOOK, chapters, source, results, assigned)
             front.publish(ROOT, [source / chapter.name for chapter in chapters], results)
-        columns, rows = headline_rows(results, data)
         command = f"make {'publish-run' if publishing else f'book DATA={data}'} PROFILE={profile}"
         if given:
             options = shlex.join(word for pair in given for word in ("-p", *pair))
             quoted = shlex.quote(options) if set(options) & set('"$`\\') else f'"{options}"'
             command += f" ARGS={quoted}"
-        front.stage(source, chapters, results, data, command, strict=publishing)
-        headline = [{"chapter": result["chapter"]} | row for result in results for row in result["headline"]]
-        about = {"data": data, "profile": profile, "headline": headline}
-        write_json(source / "results" / "headline.json", about)
-        made_from = digest([digest_tree(source), digest(CONFIG), digest(Path(__file__)), common])
+        headline = front.stage(source, chapters, results, data, command, strict=publishing)
+        made_from = digest([digest(source), digest(CONFIG), *map(digest, sorted(BOOK.glob("*.py"))), common])
         if state.done.get("site") == made_from and (output / "html" / "index.html").is_file():
             print("pages        unchanged", flush=True)
         else:
             print("pages        building", flush=True)
             state.set(site=None)
-            build_site(source, mark_simulated(output) if data == "simulated" else CONFIG, output)
+            config = pages.mark_simulated(CONFIG, output) if data == "simulated" else CONFIG
+            pages.build_site(source, config, output)
             state.set(site=made_from)
-    return output / "html" / "index.html", headline_text(columns, rows) if rows else ""
+    return output / "html" / "index.html", headline
 
 
 def read_book(output):
@@ -396,11 +334,10 @@ def read_book(output):
         stage(chapters, source)
         for chapter in chapters:
             shutil.copy(chapter, source)
-        columns, rows = headline_rows(results, "recorded")
         command = f"make publish-run PROFILE={results[0]['provenance']['profile']}"
-        front.stage(source, chapters, results, "recorded", command, strict=True)
-        build_site(source, CONFIG, output)
-    return output / "html" / "index.html", headline_text(columns, rows)
+        headline = front.stage(source, chapters, results, "recorded", command, strict=True)
+        pages.build_site(source, CONFIG, output)
+    return output / "html" / "index.html", headline
 
 
 def main():
@@ -422,10 +359,10 @@ def main():
     started = time.monotonic()
     try:
         if args.read:
-            front, headline = read_book(output)
+            page, headline = read_book(output)
         else:
             timeout = args.timeout or CELL_SECONDS[args.profile]
-            front, headline = make_book(output, args.data, args.profile, args.p, timeout, args.publish)
+            page, headline = make_book(output, args.data, args.profile, args.p, timeout, args.publish)
     except (BookError, Timeout) as failure:
         told = f"another run uses {output}; wait for it, or give --output another folder"
         print(f"\n{told if isinstance(failure, Timeout) else failure}", file=sys.stderr)
@@ -434,7 +371,7 @@ def main():
         print("\ninterrupted; chapters that were done are kept for the next run", file=sys.stderr)
         return 130
     about = "As published" if args.read else f"{args.data.upper()} data, profile {args.profile}"
-    print(f"\n{about}\n{headline}\n\nThe book: {front}  ({time.monotonic() - started:.0f} s)")
+    print(f"\n{about}\n{headline}\n\nThe book: {page}  ({time.monotonic() - started:.0f} s)")
     return 0
 
 

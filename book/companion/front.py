@@ -14,8 +14,8 @@ import nbformat
 from jinja2 import Environment, StrictUndefined, UndefinedError
 
 from companion.catalogue import ENTRIES
-from companion.headline import headline_rows, older_than_code, provenance_note, results_table
-from companion.results import BookError, code, write_text
+from companion.headline import headline_rows, headline_text, older_than_code, provenance_note, results_table
+from companion.results import BookError, code, write_json, write_text
 
 MOST = 10  # claims on the front page
 FIGURE_TAG = "front-figure"
@@ -151,11 +151,6 @@ def key(results: list[dict], *, markdown: bool = False) -> str:
     return "\n".join(f"- {_chip(word, word)} {meaning}" for word, meaning in said.items())
 
 
-def findings(results: list[dict]) -> dict[str, dict[str, dict]]:
-    """What chapters found: chapter -> name -> {"mean": …, "low": …, "high": …}."""
-    return {result["chapter"]: result.get("findings", {}) for result in results}
-
-
 def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **more: Any) -> str:
     """A page with the numbers that it quotes.
 
@@ -173,7 +168,7 @@ def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **mo
     ------
     BookError : a chapter or finding that does not exist
     """
-    known = findings(results)
+    known = {result["chapter"]: result.get("findings", {}) for result in results}
 
     def found(chapter, name, *, interval=False, sign=False, digits=None):
         if name not in known.get(chapter, {}):
@@ -182,8 +177,10 @@ def fill(text: str, results: list[dict], data: str, *, strict: bool = True, **mo
             names = ", ".join(known.get(chapter, {})) or "none"
             raise BookError(f"a page quotes the finding {name!r} of {chapter}; its findings are: {names}")
         its = known[chapter][name]
+        if digits is not None:
+            return f"{its['mean']:.{digits}f}".replace("-", "−")
         ends = (its.get("low"), its.get("high")) if interval else ()
-        return number(its["mean"], *ends, sign=sign) if digits is None else f"{its['mean']:.{digits}f}"
+        return number(its["mean"], *ends, sign=sign)
 
     def lead(chapter, name):
         return found(chapter, name, interval=True, sign=True)
@@ -278,10 +275,17 @@ def publish(root: Path, chapters: list[Path], results: list[dict]) -> None:
 
 def stage(
     source: Path, chapters: list[Path], results: list[dict], data: str, command: str, *, strict: bool
-) -> None:
-    """Write into ``source`` what the results of chapters make: front page, numbers, table of all results."""
+) -> str:
+    """Write into ``source`` what the results of chapters make: front page, numbers, table of all results.
+
+    Returns the headline as text for a terminal; results/headline.json has it, too.
+    """
+    rows = [{"chapter": result["chapter"]} | row for result in results for row in result["headline"]]
+    about = {"data": data, "profile": results[0]["provenance"]["profile"], "headline": rows}
+    write_json(source / "results" / "headline.json", about)
     write_text(source / "headline.md", older_than_code(results, code()) + provenance_note(results, command))
-    write_text(source / "all_rows.md", results_table(*headline_rows(results, data)))
+    headline = headline_rows(results, data)
+    write_text(source / "all_rows.md", results_table(*headline))
     html, png, alt = figure([source / chapter.name for chapter in chapters])
     if png:
         (source / "front.png").write_bytes(png)
@@ -293,3 +297,4 @@ def stage(
             about["tally"] = tally(results)
             about["sessions"] = len(_sessions(results, data))
             path.write_text(fill(text, results, data, strict=strict, **about))
+    return headline_text(*headline)

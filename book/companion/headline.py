@@ -10,7 +10,7 @@ def headline_rows(results: list[dict], data: str) -> tuple[list[str], dict[str, 
     """The headline as text, simulated values without the paper's: column names, and chapter -> rows."""
 
     def number(value):
-        return "—" if value is None else f"{value:.3f}"
+        return "—" if value is None else f"{value:.3f}".replace("-", "−")
 
     def duration(seconds):
         if seconds is None:
@@ -100,7 +100,9 @@ def admonition(title: str, style: str, text: str) -> str:
 
 
 def headline_text(columns: list[str], rows: dict) -> str:
-    """The table for a terminal: long cells wrapped, columns padded to their widest line."""
+    """The table for a terminal: long cells wrapped, columns padded to their widest line; "" without rows."""
+    if not rows:
+        return ""
     wrapped = [
         zip_longest(*(wrap(cell, 36) for cell in row), fillvalue="") for its in rows.values() for row in its
     ]

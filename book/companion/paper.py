@@ -1,6 +1,6 @@
 """The settings of the paper for every method that the book compares, and quicker ones.
 
-"paper": the settings of the paper. "fast": a fraction of the time; NER's held-out scores are higher on average
+"paper": those of the paper. "fast": a fraction of the time; NER's held-out scores are higher on average
 and on no recording lower by more than 0.01 (benchmarks/speed.py). For the methods with an encoder these are
 the defaults of the estimators, chosen on validation trials taken out of training (benchmarks/validation.py).
 "quick": the settings of "fast"; chapters run one seed and leave out the methods that `rivals` leaves out.

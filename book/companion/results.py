@@ -247,7 +247,7 @@ def describe(sessions: Sequence[Session], absent: Iterable[tuple] = (), *, profi
 
 def interval_text(row: dict) -> str:
     """The 95 % interval of a headline row, "" where it has none."""
-    return "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    return "" if row["low"] is None else f" [{row['low']:.3f}, {row['high']:.3f}]".replace("-", "−")
 
 
 def verdicts(results: dict) -> str:

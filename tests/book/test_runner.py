@@ -8,6 +8,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -70,7 +71,7 @@ def write_book(folder):
     book.mkdir(parents=True)
     for name in ("nerlib", "book/companion"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("book/run.py", "_config.yml"):
+    for name in ("book/run.py", "book/pages.py", "_config.yml"):
         shutil.copy(ROOT / name, folder / name)
     (folder / "data").mkdir()
     (book / "recordings").mkdir()
@@ -433,3 +434,16 @@ def test_results_that_break_the_contract_are_refused(first, tmp_path, change, me
 
 def test_jupyter_book_is_version_1():
     assert version("jupyter-book").split(".")[0] == "1"
+
+
+def test_files_of_the_authors_count_as_present_too(monkeypatch):
+    """Chapters that show them run again when the files appear."""
+    monkeypatch.syspath_prepend(ROOT / "book")
+    from companion import authors_embeddings
+    from run import present_sessions
+
+    entries = [SimpleNamespace(name=name, path=path) for name, path in (("here", "a"), ("absent", None))]
+    monkeypatch.setattr(catalogue, "ENTRIES", [SimpleNamespace(name="session", path="b")])
+    monkeypatch.setattr(authors_embeddings, "ENTRIES", entries)
+    assert present_sessions("recorded") == ["session", "here"]
+    assert present_sessions("simulated") == []
