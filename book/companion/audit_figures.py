@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import r2_score
 
 from companion.audit import exchanged
-from companion.style import line_styles, method_color, small_text
+from companion.style import finish, grid, line_styles, method_color, small_text
 from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 
@@ -24,11 +24,10 @@ def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
     decoded : dict, name -> velocity (T, 2), mm/s
     session : Session with T bins, the truth
     """
-    size = (3 * len(decoded), 3.2)
-    figure, panels = plt.subplots(1, len(decoded), figsize=size, layout="constrained", sharey=True)
+    figure, panels = grid(len(decoded), size=(3, 3.2), sharey=True)
     true = session.velocity[:, 0]
     span = np.array([true.min(), true.max()])
-    for axes, (name, velocity) in zip(np.atleast_1d(panels), decoded.items(), strict=True):
+    for axes, (name, velocity) in zip(panels[0], decoded.items(), strict=True):
         axes.plot(span, span, color="0.6", linewidth=1)
         axes.plot(true, velocity[:, 0], ".", markersize=2, alpha=0.4, color=method_color(name))
         right, wrong = (
@@ -36,7 +35,7 @@ def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
         )
         axes.set(title=f"{name}\nR² {right:.2f}; exchanged {wrong:.2f}", xlabel="true vx (mm/s)")
         axes.title.set_size(10)
-    np.atleast_1d(panels)[0].set_ylabel("decoded vx (mm/s)")
+    panels[0, 0].set_ylabel("decoded vx (mm/s)")
     return watermark_simulated(figure, [session])
 
 
@@ -127,10 +126,7 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
     groups: dict[tuple, list] = {}
     for record in records:
         groups.setdefault((record["method"], record["session"]), []).append(record)
-    columns = min(4, len(groups))
-    rows = -(-len(groups) // columns)
-    size = (WIDTH / 4 * columns, 2 * rows)
-    figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    figure, panels = grid(len(groups), 4, size=(WIDTH / 4, 2))
     for axes, ((method, session), fits) in zip(panels.flat, groups.items(), strict=False):
         theirs = fits[0]["loss_theirs"]
         steps = (np.arange(len(theirs)) + 0.5) * n_steps / len(theirs)
@@ -143,8 +139,6 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
         axes.set_title(f"{method},\n{session}".replace("_", " "))
         axes.set_xticks([0, n_steps / 2, n_steps])
         axes.legend(frameon=False, handlelength=1)
-    for axes in panels.flat[len(groups) :]:
-        axes.set_visible(False)
     figure.supxlabel("training step", fontsize=9)
     figure.supylabel("loss", fontsize=9)
     return figure
@@ -167,6 +161,5 @@ def both_values(table: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure
     axes.axvline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="score", ylim=(len(table) - 0.5, -0.5))
     axes.set_yticks(places, table.index)
-    axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=len(table.columns), frameon=False, fontsize=9)
-    return watermark_simulated(figure, sessions)
+    return finish(figure, sessions)

@@ -4,16 +4,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 from safetensors.numpy import load_file, save_file
 from sklearn.linear_model import LinearRegression
 
-from companion.style import small_text
+from companion.style import finish, grid, small_text
 from nerlib import NER, metrics
-from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
+from nerlib.plots import DECODED, TRUE, WIDTH
 from nerlib.session import Session
 
 
@@ -82,10 +80,7 @@ def replay(loop: ClosedLoop, session: Session) -> tuple[np.ndarray, np.ndarray]:
 def hand_paths(velocity: np.ndarray, session: Session) -> Figure:
     """Decoded and true hand path of the first eight trials, one panel a trial; the bar is 50 mm long."""
     decoded, true = (metrics.position(v, session) for v in (velocity, session.velocity))
-    rows = 1 + (session.n_trials > 4)
-    drawn, axes = plt.subplots(
-        rows, 4, figsize=(WIDTH, 1.6 * rows), sharex=True, sharey=True, layout="constrained"
-    )
+    drawn, axes = grid(8 if session.n_trials > 4 else 4, 4, size=(WIDTH / 4, 1.6), sharex=True, sharey=True)
     for k, panel in enumerate(axes.flat[: session.n_trials]):
         bins = slice(session.trial_starts[k], session.trial_starts[k] + session.trial_lengths[k])
         panel.plot(*true[bins].T, color=TRUE, linewidth=2, label="true")
@@ -94,8 +89,6 @@ def hand_paths(velocity: np.ndarray, session: Session) -> Figure:
     left, bottom = axes.flat[0].get_xlim()[0], axes.flat[0].get_ylim()[0]
     axes.flat[0].plot([left, left + 50], [bottom, bottom], color="0.3", linewidth=2)
     axes.flat[0].annotate("50 mm", (left, bottom), (0, 3), textcoords="offset points", fontsize=8)
-    drawn.legend(
-        *panel.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False
-    )
-    sns.despine(drawn, left=True, bottom=True)
-    return watermark_simulated(drawn, [session])
+    lines = panel.get_legend_handles_labels()
+    drawn.legend(*lines, loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    return finish(drawn, [session], left=True, bottom=True)

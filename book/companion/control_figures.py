@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
 from companion.control_tables import TITLES, means
-from companion.style import line_styles, score_panels, small_text
+from companion.style import finish, grid, line_styles, score_panels, small_text
 from nerlib.plots import WIDTH, watermark_simulated
 from nerlib.session import Session
 
@@ -36,11 +35,7 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
     sessions : list of Session that the rows come from
     """
     shown = [axis for axis in AXES if (rows["table"] == axis).any()]
-    columns = min(4, len(shown))
-    lines = -(-len(shown) // columns)
-    figure, panels = plt.subplots(
-        lines, columns, figsize=(WIDTH, 0.6 + 1.9 * lines), layout="constrained", sharey=True, squeeze=False
-    )
+    figure, panels = grid(len(shown), 4, size=(WIDTH / min(4, len(shown)), 1.9), more=0.6, sharey=True)
     styles = line_styles(NAMES)
     handles: dict = {}
     for axes, axis in zip(panels.flat, shown, strict=False):
@@ -72,15 +67,11 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
             axes.set_xticks([], minor=True)
         else:
             axes.set_xticks(order, [f"{v:g}" if v != 2 else "" for v in order])
-    for axes in panels.flat[len(shown) :]:
-        axes.set_visible(False)
     for axes in panels[:, 0]:
         axes.set_ylabel(TITLES[metric])
-    figure.legend(
-        list(handles.values()), list(handles), loc="outside lower right", ncols=len(handles), frameon=False
-    )
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    key = list(handles.values()), list(handles)
+    figure.legend(*key, loc="outside lower right", ncols=len(handles), frameon=False)
+    return finish(figure, sessions)
 
 
 @small_text
@@ -94,27 +85,27 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
     sessions : list of Session that the rows come from
     """
     order = list(dict.fromkeys(rows["method"]))
-    figure, panels = score_panels(metrics, order, 0.9 + 0.25 * len(order))
+    table = rows.melt(rows.columns.difference(metrics), metrics, "metric", "score")
+    figure, panels = score_panels(table, "method", order, 0.9 + 0.25 * len(order))
     first = line_styles(NAMES)["NER"]["color"]
-    for axes, metric in zip(panels, metrics, strict=True):
-        low = max(-1.0, float(rows[metric].min()) - 0.02)  # an arrow stands for means beyond the axis
+    for axes, metric, scores, _ in panels:
+        low = max(-1.0, float(scores["score"].min()) - 0.02)  # an arrow stands for means beyond the axis
         axes.axvline(0, color="0.7", linewidth=0.8)
         for place, name in enumerate(order):
-            part = rows[rows["method"] == name]
-            each = part.groupby(["session", "area"])[metric].mean().dropna()
+            part = scores[scores["method"] == name]
+            each = part.groupby(["session", "area"])["score"].mean().dropna()
             if not len(each):
                 continue
             color = first if name.startswith("NER") else "0.35"
             axes.scatter(each.clip(lower=low), np.full(len(each), place), s=8, color=color, alpha=0.35)
-            ((_, found),) = means(part, ["method"], metric).items()
+            ((_, found),) = means(part, ["method"], "score").items()
             if found.low is not None:
                 axes.hlines(place, max(found.low, low), max(found.high, low), color=color, linewidth=2)
             axes.scatter(max(found.mean, low), place, s=36, color=color, zorder=3,
                          marker="o" if found.mean >= low else "<")  # fmt: skip
         axes.set(xlabel=TITLES[metric], xlim=(low - 0.05, 1.05))
-    panels[0].set_ylim(len(order) - 0.4, -0.6)
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    figure.axes[0].set_ylim(len(order) - 0.4, -0.6)
+    return finish(figure, sessions)
 
 
 @small_text
@@ -126,14 +117,7 @@ def confusion(counts: dict, sessions: Sequence[Session]) -> Figure:
     counts : dict, title -> (directions (K,), array (K, K) of counts, true by decoded)
     sessions : list of Session that they come from
     """
-    figure, panels = plt.subplots(
-        1,
-        len(counts),
-        figsize=(WIDTH / 3 * len(counts), 2.7),
-        layout="constrained",
-        sharey=True,
-        squeeze=False,
-    )
+    figure, panels = grid(len(counts), size=(WIDTH / 3, 2.7), sharey=True)
     for axes, (title, (directions, square)) in zip(panels[0], counts.items(), strict=True):
         percent = 100 * square / np.maximum(square.sum(axis=1, keepdims=True), 1)
         ticks = [f"{d:.0f}" for d in directions]

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from companion import interactive
 from companion.comparison import METRICS
-from companion.style import line_styles, method_color, score_panels
+from companion.style import finish, line_styles, method_color, score_panels
 from nerlib import plots
 from nerlib.plots import DECODED, TRUE, direction_color, watermark_simulated
 from nerlib.session import Session
@@ -32,8 +32,7 @@ def accuracy(over_time: dict, session: Session, *, chance: float) -> Figure:
     axes.axhline(chance, color="0.6", linestyle=":", label="chance")
     axes.set(xlabel="time in the trial (s)", ylabel="share of trials", ylim=(0, 1.02))
     figure.legend(frameon=False, fontsize=8, loc="outside right center")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    return finish(figure, [session])
 
 
 def show_interactive(embedding: np.ndarray, session: Session) -> HTML:
@@ -91,11 +90,10 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     table : DataFrame of `comparison.compare`, of one split, protocol and decoder
     sessions : list of Session that the table comes from
     """
-    shown, order = table["metric"].unique(), list(table["method"].unique())
-    per_recording = table.groupby(["method", "metric", "recording"], as_index=False)[["ours", "paper"]].mean()
-    figure, panels = score_panels(shown, order, 1.2 + 0.3 * len(order))
-    for axes, metric in zip(panels, shown, strict=True):
-        rows = per_recording[per_recording["metric"] == metric]
+    order = list(table["method"].unique())
+    figure, panels = score_panels(table, "method", order, 1.2 + 0.3 * len(order))
+    for axes, metric, each, _ in panels:
+        rows = each.groupby(["method", "recording"], as_index=False)[["ours", "paper"]].mean()
         places = rows["method"].map(order.index)
         mean = rows.groupby("method")[["ours", "paper"]].mean().reindex(order)
         colors = [method_color(name) for name in order]
@@ -110,15 +108,9 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
         beyond = rows["ours"] < low  # an arrow stands for what lies beyond the axis
         axes.scatter(np.full(beyond.sum(), low + 0.02), places[beyond], s=30, marker="<", c=of_method[beyond])
         axes.set(xlabel=METRICS[metric], xlim=(min(-0.05, max(low, rows["ours"].min())), 1.02))
-    figure.legend(
-        *panels[-1].get_legend_handles_labels(),
-        fontsize=8,
-        frameon=False,
-        loc="outside lower right",
-        ncols=2,
-    )
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    kinds = axes.get_legend_handles_labels()
+    figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
+    return finish(figure, sessions)
 
 
 def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
@@ -131,11 +123,9 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     table : DataFrame of `intervals.leads`
     sessions : list of Session that the table comes from
     """
-    order, shown = list(dict.fromkeys(table["other"])), list(dict.fromkeys(table["metric"]))
-    figure, panels = score_panels(shown, order, 1.1 + 0.3 * len(order))
-    for axes, metric in zip(panels, shown, strict=True):
-        rows = table[table["metric"] == metric]
-        places = rows["other"].map(order.index).to_numpy()
+    order = list(dict.fromkeys(table["other"]))
+    figure, panels = score_panels(table, "other", order, 1.1 + 0.3 * len(order))
+    for axes, metric, rows, places in panels:
         ends = rows[["low", "high"]].astype(float).fillna({"low": rows["mean"], "high": rows["mean"]})
         sure = rows["verdict"].isin(["ahead", "behind"]).to_numpy()
         axes.axvline(0, color="0.6", linewidth=0.8)
@@ -147,9 +137,8 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
             axes.annotate(f"{row.positive}/{row.values}", (1.0, place), xycoords=("axes fraction", "data"),
                           fontsize=8, color="0.35", va="center", ha="left")  # fmt: skip
         axes.set(xlabel=f"NER minus the other,\n{METRICS.get(metric, metric)}")
-    panels[0].set_ylim(len(order) - 0.4, -0.6)
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    figure.axes[0].set_ylim(len(order) - 0.4, -0.6)
+    return finish(figure, sessions)
 
 
 def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
@@ -160,22 +149,18 @@ def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     table : DataFrame of `comparison.compare`, of one split and one protocol
     sessions : list of Session that the table comes from
     """
-    order, shown = sorted(table["recording"].unique()), table["metric"].unique()
-    figure, panels = score_panels(shown, order, 1.2 + 0.24 * len(order))
-    for axes, metric in zip(panels, shown, strict=True):
-        rows = table[table["metric"] == metric]
-        places = rows["recording"].map(order.index)
+    order = sorted(table["recording"].unique())
+    figure, panels = score_panels(table, "recording", order, 1.2 + 0.24 * len(order))
+    for axes, metric, rows, places in panels:
         axes.scatter(rows["paper"], places, s=70, facecolors="none", edgecolors=TRUE, label="paper")
         axes.scatter(rows["ours"], places, s=14, color=DECODED, alpha=0.6, label="ours")
         axes.set(xlabel=METRICS[metric])
         axes.grid(axis="x", color="0.9")
         axes.margins(y=0.08)
-    kinds = panels[0].get_legend_handles_labels()
-    shown = slice(None) if table["paper"].notna().any() else slice(1, None)
-    kinds = [kind[shown] for kind in kinds]
+    first = 0 if table["paper"].notna().any() else 1  # no key to rings where there are none
+    kinds = [kind[first:] for kind in axes.get_legend_handles_labels()]
     figure.legend(*kinds, frameon=False, fontsize=8, loc="outside lower right", ncols=2)
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    return finish(figure, sessions)
 
 
 def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 0.0) -> Figure:
@@ -192,13 +177,11 @@ def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 
     columns = min(3 if len(order) <= 6 and len(shown) != 4 else 2, len(shown))
     rows = -(-len(shown) // columns)
     side = (plots.WIDTH - 2.3) / columns  # of a panel, beside names and scale
-    height = (
-        (side + 0.3) * rows + 1.7 + 1.2 * (len(shown) % columns > 0)
-    )  # names below, in two rows if need be
+    # names are below, in two rows if need be
+    size = (plots.WIDTH, (side + 0.3) * rows + 1.7 + 1.2 * (len(shown) % columns > 0))
     figure, panels = plt.subplots(
-        rows, columns, figsize=(plots.WIDTH, height), layout="constrained", squeeze=False,
-        sharex=True, sharey=True,
-    )  # fmt: skip
+        rows, columns, sharex=True, sharey=True, squeeze=False, figsize=size, layout="constrained"
+    )
     readable = side / len(order) >= 0.3  # inches for a number of 8 pt
     for axes, method in zip(panels.flat, shown, strict=False):
         square = table[table["method"] == method].pivot_table(values="ours", index="from", columns="to")
@@ -246,8 +229,7 @@ def consistency(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     right.set(xlabel="consistency (R²), every pair", xlim=(0, 1.02))
     right.set_yticks(range(len(shown)), shown)
     right.invert_yaxis()
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    return finish(figure, sessions)
 
 
 def growth(curves: dict, sessions: Sequence[Session] = ()) -> Figure:
@@ -267,8 +249,7 @@ def growth(curves: dict, sessions: Sequence[Session] = ()) -> Figure:
     axes.set_xticks([], minor=True)
     axes.set(xlabel="points in the batch, n", ylabel="seconds")
     axes.legend(frameon=False, fontsize=9)
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions)
+    return finish(figure, sessions)
 
 
 def ratios(found: np.ndarray, published: float, label: str, sessions: Sequence[Session] = ()) -> Figure:
@@ -287,5 +268,4 @@ def ratios(found: np.ndarray, published: float, label: str, sessions: Sequence[S
     axes.plot(2 * [np.median(found)], [-0.25, 0.25], color=method_color("NER"), linewidth=3, label="median")
     axes.set(xlim=(0, 1.25 * max(*found, published)), xlabel=label, yticks=[])
     axes.legend(frameon=False, fontsize=9, loc="upper left")
-    sns.despine(figure, left=True)
-    return watermark_simulated(figure, sessions)
+    return finish(figure, sessions, left=True)

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
-import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from companion.geometry import fit_rotation, integrate
-from companion.style import small_text
+from companion.style import finish, grid, small_text
 from nerlib.alignment import common_averages
 from nerlib.metrics import position
-from nerlib.plots import WIDTH, direction_color, watermark_simulated
+from nerlib.plots import WIDTH, direction_color
 from nerlib.runs import SPLITS, Run
 
 UNITS = {"position": "mm", "velocity": "mm/s", "integrated": "mm"}
@@ -45,14 +43,7 @@ def paths(
     sessions = {run.session.digest: run.session for run in run_by_method.values()}
     if len(sessions) != 1:
         raise ValueError(f"paths compares methods on one session; got runs of {len(sessions)}")
-    columns = min(columns, len(run_by_method))
-    rows = -(-len(run_by_method) // columns)
-    figure, panels = plt.subplots(
-        rows, columns, figsize=(WIDTH / 4 * columns, 1.9 * rows + 0.5), layout="constrained", squeeze=False,
-        sharex=True, sharey=True,
-    )  # fmt: skip
-    for axes in panels.flat[len(run_by_method) :]:
-        axes.set_visible(False)
+    figure, panels = grid(len(run_by_method), 4, size=(WIDTH / 4, 1.9), more=0.5, sharex=True, sharey=True)
     for axes, (title, run) in zip(panels.flat, run_by_method.items(), strict=False):
         directions, hand, rotated = _rotated(run, quantity)
         for direction, true, path in zip(directions, hand, rotated, strict=True):
@@ -68,8 +59,7 @@ def paths(
     key = [Line2D([], [], color=direction_color(d), linewidth=3, label=f"{d:.0f}°") for d in directions]
     key.append(Line2D([], [], color="0.75", linewidth=3, label="hand"))
     figure.legend(handles=key, loc="outside upper center", ncols=9, fontsize=8, frameon=False, handlelength=1)
-    sns.despine(figure)
-    return watermark_simulated(figure, sessions.values())
+    return finish(figure, sessions.values())
 
 
 def _rotated(run, quantity):

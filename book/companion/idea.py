@@ -4,14 +4,13 @@ from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
-import seaborn as sns
 import torch
 from matplotlib.figure import Figure
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 from sklearn.metrics import r2_score
 
-from companion.style import small_text
+from companion.style import finish, grid, small_text
 from nerlib.losses import Columns, label_distances
 from nerlib.plots import DECODED, TRUE, WIDTH, column_names, watermark_simulated
 from nerlib.session import Session
@@ -28,8 +27,7 @@ def loss_curve(curve: np.ndarray, session: Session) -> Figure:
     figure, axes = plt.subplots(figsize=(WIDTH, 2.4), layout="constrained")
     axes.plot(curve, color=DECODED, linewidth=0.8)
     axes.set(xlabel="training step", ylabel="loss")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    return finish(figure, [session])
 
 
 def paired_distances(
@@ -73,19 +71,10 @@ def distances(pairs: dict, session: Session) -> Figure:
     pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
     session : Session
     """
-    size = (WIDTH / 4 * len(pairs), 2.3)
-    figure, panels = plt.subplots(
-        1, len(pairs), figsize=size, layout="constrained", sharex=True, sharey=True, squeeze=False
-    )
+    figure, panels = grid(len(pairs), size=(WIDTH / 4, 2.3), sharex=True, sharey=True)
     for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
-        axes.hexbin(
-            labels.ravel(),
-            embedded.ravel() / embedded.max(),
-            gridsize=40,
-            bins="log",
-            cmap="Greys",
-            linewidths=0.1,
-        )
+        share = embedded.ravel() / embedded.max()
+        axes.hexbin(labels.ravel(), share, gridsize=40, bins="log", cmap="Greys", linewidths=0.1)
         axes.set(title=title, xlabel="label distance d\n(mm/s + degrees)", ylim=(0, 1))
     panels[0, 0].set_ylabel("distance in the embedding\n(share of the largest)")
     return watermark_simulated(figure, [session])
@@ -99,20 +88,17 @@ def decoded_against_true(velocities: dict, session: Session) -> Figure:
     velocities : dict, title -> array (T, k), decoded (mm/s)
     session : Session with T bins
     """
-    size = (3.4 * len(velocities), 3.4)
-    figure, grid = plt.subplots(1, len(velocities), figsize=size, sharey=True, squeeze=False)
-    figure.set_layout_engine("constrained")
+    figure, panels = grid(len(velocities), size=(3.4, 3.4), sharey=True)
     reach = 1.05 * np.abs(session.velocity).max()
-    for axes, (title, velocity) in zip(grid[0], velocities.items(), strict=True):
+    for axes, (title, velocity) in zip(panels[0], velocities.items(), strict=True):
         colors = cycle([DECODED, "#2e86ab", "#edae49"])
         for true, read in zip(session.velocity.T, velocity.T, strict=True):
             axes.plot(true, read, ".", color=next(colors), markersize=2, alpha=0.4)
         axes.axline((0, 0), slope=1, color=TRUE, linewidth=0.8)
         axes.set(title=title, xlabel="true velocity (mm/s)", xlim=(-reach, reach), ylim=(-reach, reach))
-    grid[0, 0].set_ylabel("decoded velocity (mm/s)")
-    grid[0, 0].legend(column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    panels[0, 0].set_ylabel("decoded velocity (mm/s)")
+    panels[0, 0].legend(column_names(session.velocity), frameon=False, fontsize=8, markerscale=4)
+    return finish(figure, [session])
 
 
 def r2_by_speed(velocity: np.ndarray, session: Session) -> dict[str, float]:

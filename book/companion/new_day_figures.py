@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -12,8 +11,8 @@ from matplotlib.figure import Figure
 
 from companion import new_day
 from companion.interactive import as_html
-from companion.style import COLORS, method_color, small_text
-from nerlib.plots import WIDTH, direction_color, watermark_simulated
+from companion.style import COLORS, finish, grid, method_color, small_text
+from nerlib.plots import WIDTH, direction_color
 from nerlib.session import Session
 
 AXES = ("xaxis", "yaxis", "zaxis")
@@ -29,9 +28,7 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
     panels : dict, title -> dict, name of a line -> arguments of `new_day.only`
     sessions : list of Session that the table comes from
     """
-    drawn, axes = plt.subplots(
-        1, len(panels), figsize=(WIDTH, 3.6), sharey=True, layout="constrained", squeeze=False
-    )
+    drawn, axes = grid(len(panels), size=(WIDTH / len(panels), 3.6), sharey=True)
     for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
         others = iter(sns.color_palette("colorblind")[2:])
         own = {n: method_color(n) if n in COLORS or "ridge" in n else next(others) for n in lines}
@@ -52,8 +49,7 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
         panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
         panel.legend(frameon=False, loc="best")
     axes[0, 0].set_ylabel("velocity R², held out")
-    sns.despine(drawn)
-    return watermark_simulated(drawn, sessions)
+    return finish(drawn, sessions)
 
 
 def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTML:

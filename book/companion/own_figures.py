@@ -7,8 +7,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from companion.own_scores import SCORES
-from companion.style import line_styles, score_panels, small_text
-from nerlib.plots import DECODED, TRUE, WIDTH, watermark_simulated
+from companion.style import finish, line_styles, score_panels, small_text
+from nerlib.plots import DECODED, TRUE, WIDTH
 from nerlib.session import Session
 
 
@@ -36,8 +36,7 @@ def overview(session: Session, event: str, before: float) -> Figure:
         axes.set(xlabel=f"time from {event} (s)")
     middle.set(ylabel="speed (mm/s), trials and mean", ylim=0)
     right.set(ylabel="mean rate (spikes/s)", ylim=0)
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    return finish(figure, [session])
 
 
 @small_text
@@ -49,11 +48,9 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
     table : DataFrame of `own_scores.table`
     session : Session
     """
-    order, shown = list(dict.fromkeys(table["method"])), list(dict.fromkeys(table["metric"]))
-    figure, panels = score_panels(shown, order, 1.2 + 0.28 * len(order))
-    for axes, metric in zip(panels, shown, strict=True):
-        rows = table[table["metric"] == metric]
-        places = rows["method"].map(order.index)
+    order = list(dict.fromkeys(table["method"]))
+    figure, panels = score_panels(table, "method", order, 1.2 + 0.28 * len(order))
+    for axes, metric, rows, places in panels:
         axes.hlines(places, rows["low"], rows["high"], color=DECODED, linewidth=1.6)
         axes.scatter(rows["score"], places, s=26, color=DECODED, zorder=3)
         axes.axvline(0, color="0.6", linewidth=0.8)
@@ -62,9 +59,8 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
         lowest = max(-0.5, min(-0.05, rows["low"].min()))
         axes.set(xlabel=SCORES[metric].replace(", ", ",\n"), xlim=(lowest, 1.02))
         axes.set_xticks([tick for tick in (-0.5, 0, 0.5, 1) if tick >= lowest])
-    panels[0].set_ylim(len(order) - 0.5, -0.5)
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    figure.axes[0].set_ylim(len(order) - 0.5, -0.5)
+    return finish(figure, [session])
 
 
 def more_trials(table: pd.DataFrame, session: Session) -> Figure:
@@ -86,8 +82,7 @@ def more_trials(table: pd.DataFrame, session: Session) -> Figure:
     axes.set_xticks(sorted(rows["train_trials"].unique()))
     axes.set_xlim(left=0)
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    sns.despine(figure)
-    return watermark_simulated(figure, [session])
+    return finish(figure, [session])
 
 
 def track(position: tuple, heading: tuple) -> Figure:

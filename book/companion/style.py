@@ -1,15 +1,17 @@
-"""How figures look: the colour of each method, the smallest text, panels with a row a name."""
+"""How figures look: the colour of each method, the smallest text, grids of panels, a panel a metric."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from nerlib.plots import DECODED, WIDTH
+from nerlib.plots import DECODED, WIDTH, watermark_simulated
+from nerlib.session import Session
 
 # one colour a method, in every chapter; controls are grey and dashed
 COLORS = {
@@ -58,11 +60,44 @@ def line_styles(names: Collection[str]) -> dict[str, dict]:
     return styles
 
 
-def score_panels(scores: Sequence[str], rows: Sequence[str], height: float) -> tuple[Figure, np.ndarray]:
-    """A figure as wide as a page and some inches high: one panel a score, one row a name, from the top."""
-    figure, panels = plt.subplots(
-        1, len(scores), figsize=(WIDTH, height), sharey=True, layout="constrained", squeeze=False
-    )
-    panels[0, 0].set_yticks(range(len(rows)), rows)
+def grid(
+    count: int, columns: int | None = None, *, size: tuple[float, float], more: float = 0.0, **options
+) -> tuple[Figure, np.ndarray]:
+    """A figure of ``count`` panels, each ``size`` inches, in one row or in rows of ``columns``.
+
+    It is ``more`` inches higher than its panels; those left over in the last row are hidden. ``options`` go
+    to ``plt.subplots``. Returns the figure and an array (rows, columns) of axes.
+    """
+    columns = min(columns or count, count)
+    rows = -(-count // columns)
+    options |= {"figsize": (size[0] * columns, size[1] * rows + more), "layout": "constrained"}
+    figure, panels = plt.subplots(rows, columns, squeeze=False, **options)
+    for axes in panels.flat[count:]:
+        axes.set_visible(False)
+    return figure, panels
+
+
+def score_panels(
+    table: pd.DataFrame, by: str, order: Sequence[str], height: float
+) -> tuple[Figure, list[tuple]]:
+    """A figure as wide as a page and ``height`` inches high, with a panel for each metric of a table.
+
+    A panel has one row for each name in ``order``, values of the column ``by``, from the top. Returns the
+    figure and for each panel a tuple: axes, metric, the rows of the table with that metric, their places.
+    """
+    metrics = table["metric"].unique()
+    figure, panels = grid(len(metrics), size=(WIDTH / len(metrics), height), sharey=True)
+    panels[0, 0].set_yticks(range(len(order)), order)
     panels[0, 0].invert_yaxis()
-    return figure, panels[0]
+    parts = [table[table["metric"] == metric] for metric in metrics]
+    places = [part[by].map(order.index) for part in parts]
+    return figure, list(zip(panels[0], metrics, parts, places, strict=True))
+
+
+def finish(figure: Figure, sessions: Iterable[Session], **options) -> Figure:
+    """Remove the upper and the right spine of each panel, and mark a figure of simulated sessions.
+
+    ``options`` go to ``sns.despine``.
+    """
+    sns.despine(figure, **options)
+    return watermark_simulated(figure, sessions)
