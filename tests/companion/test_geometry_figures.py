@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy import make_session
 
-from companion.geometry_figures import UNITS, paths
+from companion.geometry_figures import paths
 from nerlib.plots import direction_color
 from nerlib.runs import Run
 
@@ -24,9 +24,8 @@ def run_of(session):
     return Run({}, session, embedding, embedding, 0.0)
 
 
-@pytest.mark.parametrize("quantity", ["velocity", "integrated"])
-def test_a_rotated_velocity_lies_on_the_hands_path(session, quantity):
-    figure = paths({"a": run_of(session), "b": run_of(session)}, quantity=quantity)
+def test_a_rotated_velocity_lies_on_the_hands_path(session):
+    figure = paths({"a": run_of(session), "b": run_of(session)})
     for axes in figure.axes:
         lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
         assert len(lines) == 16
@@ -35,20 +34,16 @@ def test_a_rotated_velocity_lies_on_the_hands_path(session, quantity):
         assert [line.get_color() for line in lines[1::2]] == [direction_color(45 * k) for k in range(8)]
 
 
-def test_every_quantity_is_drawn_and_simulated_says_so():
+def test_every_method_has_a_panel_and_simulated_says_so():
     for simulated in (True, False):
-        run = run_of(make_session(simulated=simulated))
-        for quantity in UNITS:
-            figure = paths(dict.fromkeys("abc", run), quantity=quantity, columns=2)
-            assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated
-            assert UNITS[quantity] in figure.get_supxlabel()
-            assert [axes.get_visible() for axes in figure.axes] == [True, True, True, False]
+        figure = paths(dict.fromkeys("abcde", run_of(make_session(simulated=simulated))))
+        assert ("SIMULATED" in [text.get_text() for text in figure.texts]) == simulated
+        assert figure.get_supxlabel() == "x (mm)"
+        assert [axes.get_visible() for axes in figure.axes] == 5 * [True] + 3 * [False]
 
 
-def test_bad_input_is_refused(session):
+def test_runs_of_several_sessions_are_refused(session):
     run = run_of(session)
-    with pytest.raises(ValueError, match="quantity must be position, velocity, integrated; got 'speed'"):
-        paths({"a": run}, quantity="speed")
     other = replace(run, session=make_session(seed=1))
     with pytest.raises(ValueError, match="runs of 2"):
         paths({"a": run, "b": other})
