@@ -30,9 +30,7 @@ def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
     for axes, (name, velocity) in zip(panels[0], decoded.items(), strict=True):
         axes.plot(span, span, color="0.6", linewidth=1)
         axes.plot(true, velocity[:, 0], ".", markersize=2, alpha=0.4, color=method_color(name))
-        right, wrong = (
-            r2_score(*pair) for pair in ((session.velocity, velocity), (velocity, session.velocity))
-        )
+        right, wrong = r2_score(session.velocity, velocity), r2_score(velocity, session.velocity)
         axes.set(title=f"{name}\nR² {right:.2f}; exchanged {wrong:.2f}", xlabel="true vx (mm/s)")
         axes.title.set_size(10)
     panels[0, 0].set_ylabel("decoded vx (mm/s)")
@@ -47,9 +45,8 @@ def exchange(held_out: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(figsize=(5, 3.6), layout="constrained")
     r2 = np.linspace(0.12, 1, 200)
     axes.plot(r2, exchanged(r2), color="0.6", linewidth=1, label="2 − 1 / R²")
-    styles = line_styles(ORDER)
     for method, rows in sorted(held_out.groupby("method"), key=lambda item: ORDER.index(item[0])):
-        axes.plot(rows["corrected"], rows["published"], "o", color=styles[method]["color"], label=method)
+        axes.plot(rows["corrected"], rows["published"], "o", color=method_color(method), label=method)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set(xlabel="R²(true, decoded)", ylabel="R²(decoded, true)")
     axes.legend(frameon=False, fontsize=9)
@@ -82,15 +79,14 @@ def train_test(scores: pd.DataFrame) -> Figure:
     methods = [method for method in ORDER if method in set(scores["method"])]
     size = (6.5, 0.8 + 0.16 * len(names) * max(2, len(methods)))
     figure, axes = plt.subplots(figsize=size, layout="constrained")
-    styles = line_styles(ORDER)
     for row in scores.itertuples():
         offset = 0.7 * ((methods.index(row.method) + 0.5) / len(methods) - 0.5)
-        place, color = names.index(row.recording) + offset, styles[row.method]["color"]
+        place, color = names.index(row.recording) + offset, method_color(row.method)
         axes.plot([row.test, row.train], [place, place], color=color, linewidth=1)
         axes.plot(row.train, place, "o", color=color, markersize=4, markerfacecolor="white")
         axes.plot(row.test, place, "o", color=color, markersize=4)
     for method in methods:
-        axes.plot([], [], "o-", color=styles[method]["color"], label=method)
+        axes.plot([], [], "o-", color=method_color(method), label=method)
     axes.set(xlabel="R² of velocity (open: training trials; filled: held out)", yticks=range(len(names)))
     axes.set_yticklabels(names, fontsize=8)
     axes.invert_yaxis()
@@ -133,9 +129,7 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
         axes.plot(steps, theirs, color="0.5", linewidth=2.5, alpha=0.5, label="the authors")
         for number, fit in enumerate(fits):
             name = "ours" if number == 0 else None
-            axes.plot(
-                steps, fit["loss_ours"], color=line_styles(ORDER)[method]["color"], linewidth=1, label=name
-            )
+            axes.plot(steps, fit["loss_ours"], color=method_color(method), linewidth=1, label=name)
         axes.set_title(f"{method},\n{session}".replace("_", " "))
         axes.set_xticks([0, n_steps / 2, n_steps])
         axes.legend(frameon=False, handlelength=1)

@@ -9,6 +9,8 @@ from IPython.display import HTML
 from nerlib.plots import DECODED, direction_color, viewpoint
 from nerlib.session import Session
 
+AXES = ("xaxis", "yaxis", "zaxis")
+
 
 def trajectories(embedding: np.ndarray, session: Session) -> go.Figure:
     """Latent trajectories to turn by hand: the first 64 trials, and the average of each direction.
@@ -38,10 +40,8 @@ def draw(figure: go.Figure, values: np.ndarray, session: Session, *, legend: boo
     """
     flat = values.shape[1] == 2
     kind = go.Scatter if flat else go.Scatter3d
-    starts, told = (
-        session.trial_starts,
-        np.column_stack([session.trial, session.bin_in_trial * session.bin_width]),
-    )
+    starts = session.trial_starts
+    told = np.column_stack([session.trial, session.bin_in_trial * session.bin_width])
     paths, about = (np.split(its, starts[1:])[:64] for its in (values, told))
     lines, averages = [], np.empty((0, 0, values.shape[1]))
     if session.direction is None:
@@ -53,10 +53,8 @@ def draw(figure: go.Figure, values: np.ndarray, session: Session, *, legend: boo
             name, color = f"{direction:.0f}°", direction_color(direction)
             singles = [pair for *pair, its in zip(paths, about, of_trial, strict=False) if its == direction]
             times = np.column_stack([np.full(len(average), -1), np.arange(len(average)) * session.bin_width])
-            lines += [
-                (name, color, singles, 1.0 if flat else 1.5),
-                (name, color, [[average, times]], 3 if flat else 7),
-            ]
+            lines.append((name, color, singles, 1.0 if flat else 1.5))
+            lines.append((name, color, [[average, times]], 3 if flat else 7))
     gap = np.full((1, values.shape[1]), np.nan)
     for name, color, parts, width in lines:
         if parts:
@@ -74,16 +72,9 @@ def draw(figure: go.Figure, values: np.ndarray, session: Session, *, legend: boo
     if not flat:
         eye = dict(zip("xyz", 1.5 * viewpoint(values, session), strict=True))
         hidden = {"visible": False, "range": [-1.05, 1.05] if np.abs(values).max() <= 1.05 else None}
-        scene = {
-            "aspectmode": "cube",
-            "camera": {"eye": eye},
-            **dict.fromkeys(("xaxis", "yaxis", "zaxis"), hidden),
-        }
+        scene = {"aspectmode": "cube", "camera": {"eye": eye}} | dict.fromkeys(AXES, hidden)
         figure.update_layout(scene=scene)
-    figure.update_layout(
-        margin={"l": 0, "r": 0, "t": 40, "b": 0},
-        legend={"title": {"text": "direction"}},
-    )
+    figure.update_layout(margin={"l": 0, "r": 0, "t": 40, "b": 0}, legend={"title": {"text": "direction"}})
 
 
 def _play(figure, kind, averages, colors, session):

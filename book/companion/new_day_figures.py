@@ -10,12 +10,10 @@ from IPython.display import HTML
 from matplotlib.figure import Figure
 
 from companion import new_day
-from companion.interactive import as_html
+from companion.interactive import AXES, as_html
 from companion.style import COLORS, finish, grid, method_color, small_text
 from nerlib.plots import WIDTH, direction_color
 from nerlib.session import Session
-
-AXES = ("xaxis", "yaxis", "zaxis")
 
 
 @small_text
@@ -39,9 +37,7 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
             place = np.log2([k if k != new_day.ALL else 180 for k in found.index])
             panel.plot(place, found["mean"].astype(float), marker="o", markersize=3.5, label=name, **style)
             ends = found[["low", "high"]].astype(float)
-            panel.fill_between(
-                place, ends["low"], ends["high"], color=style["color"], alpha=0.15, linewidth=0
-            )
+            panel.fill_between(place, ends["low"], ends["high"], color=own[name], alpha=0.15, linewidth=0)
         marked = [1, 2, 4, 8, 16, 32, 64]
         panel.set_xticks([*np.log2(marked), np.log2(180)], [*marked, "all"])
         n = len(new_day.by_recording(next(iter(found_lines.values()))))
@@ -70,10 +66,8 @@ def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTM
     eye = dict(zip("xyz", 1.8 * middle / np.linalg.norm(middle), strict=True))  # looks at the reaches
     for direction, paths in sorted(parts.items()):
         x, y, z = np.vstack(paths).astype(np.float32).T
-        line = {"color": direction_color(direction), "width": 4}
-        drawn.add_scatter3d(
-            x=x, y=y, z=z, mode="lines", line=line, name=f"{direction:.0f}°", hoverinfo="name"
-        )
+        name, line = f"{direction:.0f}°", {"color": direction_color(direction), "width": 4}
+        drawn.add_scatter3d(x=x, y=y, z=z, mode="lines", line=line, name=name, hoverinfo="name")
     title = f"{len(sessions)} recordings, no rotation" + " · SIMULATED" * any(s.simulated for s in sessions)
     drawn.update_layout(
         title={"text": title, "font": {"size": 14}}, height=480, margin={"l": 0, "r": 0, "t": 40, "b": 0},
