@@ -1,4 +1,4 @@
-"""Figures of the chapter *Audit*."""
+"""Figures of the chapter *Audit*; those of simulated sessions say so."""
 
 from collections.abc import Sequence
 
@@ -19,10 +19,7 @@ ORDER = ("NER", "CEBRA", "CEBRA-16", "piVAE")  # one colour each, in every figur
 def scatter(decoded: dict[str, np.ndarray], session: Session) -> Figure:
     """Decoded against true horizontal velocity, one panel a method, both values of R² in its title.
 
-    Parameters
-    ----------
-    decoded : dict, name -> velocity (T, 2), mm/s
-    session : Session with T bins, the truth
+    ``decoded`` is a dict, name -> velocity (T, 2), mm/s; ``session``, of T bins, is the truth.
     """
     figure, panels = grid(len(decoded), size=(3, 3.2), sharey=True)
     true = session.velocity[:, 0]
@@ -114,10 +111,7 @@ def peaks(chosen: pd.DataFrame, chance: float) -> Figure:
 def losses(records: Sequence[dict], n_steps: int) -> Figure:
     """Training loss of the authors' fits and of ours, one panel a recording and method.
 
-    Parameters
-    ----------
-    records : list of dict of `parity.compare`
-    n_steps : int, steps of the training
+    ``records`` are those of `parity.compare`, of fits that took ``n_steps`` steps.
     """
     groups: dict[tuple, list] = {}
     for record in records:
@@ -141,10 +135,7 @@ def losses(records: Sequence[dict], n_steps: int) -> Figure:
 def both_values(table: pd.DataFrame, sessions: Sequence[Session] = ()) -> Figure:
     """Scores in two or more ways, a row a score and a marker a way; a line joins the ways of a row.
 
-    Parameters
-    ----------
-    table : DataFrame, index names of scores, one column a way
-    sessions : list of Session behind them
+    ``table`` has one row a score, indexed by its name, and one column a way. ``sessions`` are behind it.
     """
     figure, axes = plt.subplots(figsize=(6.5, 0.9 + 0.36 * len(table)), layout="constrained")
     places = np.arange(len(table))

@@ -1,4 +1,7 @@
-"""Figures of the chapter *Choices and controls*."""
+"""Figures of the chapter *Choices and controls*.
+
+``sessions`` are those that the data come from; figures of simulated ones say so.
+"""
 
 from collections.abc import Sequence
 
@@ -28,11 +31,7 @@ AXES = {  # axis of the choices -> what it says, and whether it grows by factors
 def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Figure:
     """A held-out score against each choice: means over recordings, bars their intervals; a line a method.
 
-    Parameters
-    ----------
-    rows : DataFrame of the tables that `AXES` names
-    metric : str, a column of the rows
-    sessions : list of Session that the rows come from
+    ``rows`` are those of the tables that `AXES` names, ``metric`` is one of their columns.
     """
     shown = [axis for axis in AXES if (rows["table"] == axis).any()]
     figure, panels = grid(len(shown), 4, size=(WIDTH / min(4, len(shown)), 1.9), more=0.6, sharey=True)
@@ -78,11 +77,7 @@ def choices(rows: pd.DataFrame, metric: str, sessions: Sequence[Session]) -> Fig
 def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Session]) -> Figure:
     """Scores of the column "method", the first at the top: recordings as points, means with their intervals.
 
-    Parameters
-    ----------
-    rows : DataFrame with the columns method, session, area and the metrics
-    metrics : list of str, one panel each
-    sessions : list of Session that the rows come from
+    ``rows`` has the columns method, session, area and ``metrics``, each of which has a panel.
     """
     order = list(dict.fromkeys(rows["method"]))
     table = rows.melt(rows.columns.difference(metrics), metrics, "metric", "score")
@@ -112,10 +107,7 @@ def ladder(rows: pd.DataFrame, metrics: Sequence[str], sessions: Sequence[Sessio
 def confusion(counts: dict, sessions: Sequence[Session]) -> Figure:
     """Decoded against true direction, one panel a method: percent of the trials to each target.
 
-    Parameters
-    ----------
-    counts : dict, title -> (directions (K,), array (K, K) of counts, true by decoded)
-    sessions : list of Session that they come from
+    ``counts`` is a dict, title -> (directions (K,), array (K, K) of counts, true by decoded).
     """
     figure, panels = grid(len(counts), size=(WIDTH / 3, 2.7), sharey=True)
     for axes, (title, (directions, square)) in zip(panels[0], counts.items(), strict=True):

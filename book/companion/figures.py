@@ -1,6 +1,7 @@
 """Figures of the book's comparisons: methods, recordings and pairs of sessions.
 
-Figures of simulated sessions say so; figures of one recording are in `nerlib.plots`.
+``sessions`` are those that the data come from; figures of simulated ones say so. Figures of one recording are
+in `nerlib.plots`.
 """
 
 from collections.abc import Sequence
@@ -44,11 +45,8 @@ def show_interactive(embedding: np.ndarray, session: Session) -> HTML:
 def gallery(views: dict) -> Figure:
     """Averages of each direction in several embeddings side by side, two- or three-dimensional, and the key.
 
-    All three-dimensional panels have one camera, that of the first of them.
-
-    Parameters
-    ----------
-    views : dict, title -> (embedding (T, 2) or (T, 3), Session with T bins)
+    All three-dimensional panels have one camera, that of the first of them. ``views`` is a dict,
+    title -> (embedding (T, 2) or (T, 3), Session with T bins).
     """
     columns = min(4, len(views))
     rows = -(-len(views) // columns)
@@ -83,12 +81,8 @@ def gallery(views: dict) -> Figure:
 def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of all methods, one panel a metric: every recording a point, the mean over recordings a bar.
 
-    Thin lines join the points of a recording.
-
-    Parameters
-    ----------
-    table : DataFrame of `comparison.compare`, of one split, protocol and decoder
-    sessions : list of Session that the table comes from
+    Thin lines join the points of a recording. ``table`` is that of `comparison.compare`, of one split,
+    protocol and decoder.
     """
     order = list(table["method"].unique())
     figure, panels = score_panels(table, "method", order, 1.2 + 0.3 * len(order))
@@ -116,12 +110,8 @@ def methods(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
 def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """By how much NER leads each of the others, one panel a metric: the mean and its 95 % interval.
 
-    Filled where the interval excludes zero; beside it, in how many recordings NER is ahead.
-
-    Parameters
-    ----------
-    table : DataFrame of `intervals.leads`
-    sessions : list of Session that the table comes from
+    Filled where the interval excludes zero; beside it, in how many recordings NER is ahead. ``table`` is
+    that of `intervals.leads`.
     """
     order = list(dict.fromkeys(table["other"]))
     figure, panels = score_panels(table, "other", order, 1.1 + 0.3 * len(order))
@@ -144,10 +134,7 @@ def leads(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
 def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Scores of every session, one panel a metric: ours as points over seeds, the paper's as a ring.
 
-    Parameters
-    ----------
-    table : DataFrame of `comparison.compare`, of one split and one protocol
-    sessions : list of Session that the table comes from
+    ``table`` is that of `comparison.compare`, of one split and one protocol.
     """
     order = sorted(table["recording"].unique())
     figure, panels = score_panels(table, "recording", order, 1.2 + 0.24 * len(order))
@@ -166,11 +153,8 @@ def scores(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
 def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 0.0) -> Figure:
     """Scores of every source and target as coloured squares, one panel a method (Figure 5).
 
-    Parameters
-    ----------
-    table : DataFrame of `comparison.compare_transfer`, of one metric, protocol and decoder
-    sessions : list of Session that the table comes from
-    vmin : float, the score that is drawn darkest; what lies below is drawn so too
+    ``table`` is that of `comparison.compare_transfer`, of one metric, protocol and decoder. Scores of
+    ``vmin`` and below are drawn darkest.
     """
     shown = list(table["method"].unique())
     order = sorted({*table["from"], *table["to"]})
@@ -209,15 +193,11 @@ def matrices(table: pd.DataFrame, sessions: Sequence[Session], *, vmin: float = 
 def consistency(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
     """Consistency of pairs of sessions: means by the days between them, and every pair; one colour a method.
 
-    Parameters
-    ----------
-    table : DataFrame with the columns method, days, consistency, one row a pair (and seed)
-    sessions : list of Session that the table comes from
+    ``table`` has one row a pair (and seed), with columns method, days and consistency.
     """
     shown = list(table["method"].unique())
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(plots.WIDTH, 0.9 + 0.32 * len(shown)), layout="constrained", width_ratios=(1.4, 1)
-    )
+    size = (plots.WIDTH, 0.9 + 0.32 * len(shown))
+    figure, (left, right) = plt.subplots(1, 2, figsize=size, width_ratios=(1.4, 1), layout="constrained")
     lags = pd.cut(table["days"], [-1, 0, 31, 365, np.inf], labels=["0", "1 to 31", "32 to 365", "more"])
     for place, (method, style) in enumerate(line_styles(shown).items()):
         rows = table[table["method"] == method]
@@ -235,10 +215,7 @@ def consistency(table: pd.DataFrame, sessions: Sequence[Session]) -> Figure:
 def growth(curves: dict, sessions: Sequence[Session] = ()) -> Figure:
     """Seconds over size, both logarithmic, one line a curve and its slope in the legend.
 
-    Parameters
-    ----------
-    curves : dict, name -> (sizes, seconds)
-    sessions : list of Session that the data come from
+    ``curves`` is a dict, name -> (sizes, seconds).
     """
     figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
     for (name, (sizes, seconds)), color in zip(curves.items(), sns.color_palette("colorblind"), strict=False):
@@ -255,12 +232,7 @@ def growth(curves: dict, sessions: Sequence[Session] = ()) -> Figure:
 def ratios(found: np.ndarray, published: float, label: str, sessions: Sequence[Session] = ()) -> Figure:
     """Ratios of paired timings as points on one line, their median as a bar, and the paper's value.
 
-    Parameters
-    ----------
-    found : array (turns,)
-    published : float, the paper's value
-    label : str, what the ratio is of
-    sessions : list of Session that the data come from
+    ``found`` is an array (turns,), ``published`` the paper's value; ``label`` says what the ratios are of.
     """
     figure, axes = plt.subplots(figsize=(plots.WIDTH, 1.3), layout="constrained")
     axes.axvline(published, color="0.4", linestyle="--", linewidth=1, label="paper")

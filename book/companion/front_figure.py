@@ -27,19 +27,11 @@ if (figure.clientWidth < 520) tall(), Plotly.relayout(figure, {
 
 
 def turned(embedding: np.ndarray, session: Session) -> np.ndarray:
-    """The embedding, turned (and reflected, if need be) so that it lies like hand velocity, start in front.
+    """The embedding (T, 3), turned (and reflected, if need be) to lie like hand velocity, start in front.
 
     An embedding is free to lie any way round; this one is only for looking at. The orthogonal map fits the
-    averages of directions, without their mean, to those of velocity.
-
-    Parameters
-    ----------
-    embedding : array (T, 3)
-    session : Session with T bins, with directions and velocity of two columns
-
-    Returns
-    -------
-    array (T, 3)
+    averages of directions, without their mean, to those of velocity. ``session`` has T bins, directions and
+    velocity of two columns.
     """
     _, latent = session.average_by_direction(embedding)
     _, hand = session.average_by_direction(session.velocity)
@@ -52,10 +44,7 @@ def turned(embedding: np.ndarray, session: Session) -> np.ndarray:
 def static(embedding: np.ndarray, session: Session) -> Figure:
     """Velocity in the plane and trajectories on the sphere: single trials thin, averages of directions thick.
 
-    Parameters
-    ----------
-    embedding : array (T, 3), on the unit sphere
-    session : Session with T bins, with directions and velocity of two columns
+    ``embedding`` is an array (T, 3) on the unit sphere; ``session`` is as in `turned`.
     """
     embedding = turned(embedding, session)
     figure = plt.figure(figsize=(plots.WIDTH, 3.5), layout="constrained")
@@ -80,12 +69,7 @@ def static(embedding: np.ndarray, session: Session) -> Figure:
 
 
 def turning(embedding: np.ndarray, session: Session) -> HTML:
-    """The same, to turn by hand and to play.
-
-    Parameters
-    ----------
-    embedding, session : as in `static`
-    """
+    """The figure of `static`, to turn by hand and to play."""
     figure = make_subplots(1, 2, specs=[[{"type": "xy"}, {"type": "scene"}]], subplot_titles=TITLES,
                            column_widths=[0.42, 0.58], horizontal_spacing=0.02)  # fmt: skip
     draw(figure, session.velocity, session, legend=False)

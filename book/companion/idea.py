@@ -17,13 +17,7 @@ from nerlib.session import Session
 
 
 def loss_curve(curve: np.ndarray, session: Session) -> Figure:
-    """Loss over training steps.
-
-    Parameters
-    ----------
-    curve : array (steps,), e.g. ``loss_curve_`` of a fitted method
-    session : Session it was trained on
-    """
+    """Loss over training steps: ``curve`` (steps,), e.g. ``loss_curve_`` of a method fitted to a session."""
     figure, axes = plt.subplots(figsize=(WIDTH, 2.4), layout="constrained")
     axes.plot(curve, color=DECODED, linewidth=0.8)
     axes.set(xlabel="training step", ylabel="loss")
@@ -33,17 +27,13 @@ def loss_curve(curve: np.ndarray, session: Session) -> Figure:
 def paired_distances(
     embedding: np.ndarray, labels: np.ndarray, *, n_rows: int = 2000, seed: int = 0, periods: Columns = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Distances of each bin to all others, between labels and between embeddings.
+    """Distances of each bin to all others: two arrays (rows, rows − 1), between labels and in the embedding.
 
     Parameters
     ----------
     embedding, labels : arrays (T, d) and (T, k)
     n_rows, seed : int, bins drawn without replacement when T is larger, and the seed of the draw
     periods : as in `losses.ner_loss`
-
-    Returns
-    -------
-    two arrays (rows, rows − 1): label distances, embedding distances
     """
     rows = np.random.default_rng(seed).permutation(len(embedding))[:n_rows]
     others = ~np.eye(len(rows), dtype=bool)
@@ -66,10 +56,7 @@ def rank_agreement(embedding: np.ndarray, labels: np.ndarray, **options) -> np.n
 def distances(pairs: dict, session: Session) -> Figure:
     """Distance in the embedding against distance between movements, one panel an embedding.
 
-    Parameters
-    ----------
-    pairs : dict, title -> (label distances, embedding distances), two arrays of one shape
-    session : Session
+    ``pairs`` is a dict, title -> (label distances, embedding distances), two arrays of one shape.
     """
     figure, panels = grid(len(pairs), size=(WIDTH / 4, 2.3), sharex=True, sharey=True)
     for axes, (title, (labels, embedded)) in zip(panels[0], pairs.items(), strict=True):
@@ -83,10 +70,7 @@ def distances(pairs: dict, session: Session) -> Figure:
 def decoded_against_true(velocities: dict, session: Session) -> Figure:
     """Decoded against true velocity, all its columns together, one panel a method (Figure 1 of the paper).
 
-    Parameters
-    ----------
-    velocities : dict, title -> array (T, k), decoded (mm/s)
-    session : Session with T bins
+    ``velocities`` is a dict, title -> decoded velocity (T, k), mm/s; ``session`` has T bins.
     """
     figure, panels = grid(len(velocities), size=(3.4, 3.4), sharey=True)
     reach = 1.05 * np.abs(session.velocity).max()

@@ -15,12 +15,8 @@ AXES = ("xaxis", "yaxis", "zaxis")
 def trajectories(embedding: np.ndarray, session: Session) -> go.Figure:
     """Latent trajectories to turn by hand: the first 64 trials, and the average of each direction.
 
-    A point tells its trial and time; *play* runs a dot along each average.
-
-    Parameters
-    ----------
-    embedding : array (T, 3)
-    session : Session with T bins; without directions, single trials are drawn in one colour
+    A point tells its trial and time; *play* runs a dot along each average. ``embedding`` is an array (T, 3),
+    ``session`` has T bins; without directions, single trials are drawn in one colour.
     """
     figure = go.Figure()
     draw(figure, embedding, session)
@@ -68,7 +64,8 @@ def draw(figure: go.Figure, values: np.ndarray, session: Session, *, legend: boo
                 hovertemplate=("trial %{customdata[0]:.0f}" if single else "average")
                 + f", {name}, " + "%{customdata[1]:.2f} s<extra></extra>",
             ))  # fmt: skip
-    _play(figure, kind, averages, [color for _, color, _, width in lines if width >= 2], session)
+    colors = [color for _, color, _, width in lines if width >= 2]
+    _play(figure, kind, averages, colors, session.bin_width)
     if not flat:
         eye = dict(zip("xyz", 1.5 * viewpoint(values, session), strict=True))
         hidden = {"visible": False, "range": [-1.05, 1.05] if np.abs(values).max() <= 1.05 else None}
@@ -77,7 +74,7 @@ def draw(figure: go.Figure, values: np.ndarray, session: Session, *, legend: boo
     figure.update_layout(margin={"l": 0, "r": 0, "t": 40, "b": 0}, legend={"title": {"text": "direction"}})
 
 
-def _play(figure, kind, averages, colors, session):
+def _play(figure, kind, averages, colors, bin_width):
     """A dot that runs along each average, in frames that figures drawn before are part of."""
     if not len(averages):
         return
@@ -90,9 +87,7 @@ def _play(figure, kind, averages, colors, session):
     figure.add_trace(dots[0])
     earlier = figure.frames or [go.Frame(data=[], traces=[])] * len(dots)
     figure.frames = [
-        go.Frame(
-            data=[*frame.data, dot], traces=[*frame.traces, place], name=f"{i * session.bin_width:.2f} s"
-        )
+        go.Frame(data=[*frame.data, dot], traces=[*frame.traces, place], name=f"{i * bin_width:.2f} s")
         for i, (frame, dot) in enumerate(zip(earlier, dots, strict=True))
     ]
     frame = {"frame": {"duration": 60, "redraw": True}, "fromcurrent": True, "transition": {"duration": 0}}

@@ -1,4 +1,7 @@
-"""Figures of the chapter *A new day*: curves over labelled trials, and one sphere for all days."""
+"""Figures of the chapter *A new day*: curves over labelled trials, and one sphere for all days.
+
+``sessions`` are those that the data come from; figures of simulated ones say so.
+"""
 
 from collections.abc import Sequence
 
@@ -20,11 +23,8 @@ from nerlib.session import Session
 def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Figure:
     """R² of the rest of the day against the number of labelled trials; bands are 95 % intervals.
 
-    Parameters
-    ----------
-    table : DataFrame of `new_day.curves`
-    panels : dict, title -> dict, name of a line -> arguments of `new_day.only`
-    sessions : list of Session that the table comes from
+    ``table`` is that of `new_day.curves`; ``panels`` is a dict, title -> dict, name of a line -> arguments of
+    `new_day.only`.
     """
     drawn, axes = grid(len(panels), size=(WIDTH / len(panels), 3.6), sharey=True)
     for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
@@ -51,10 +51,7 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
 def sphere(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> HTML:
     """The average reach of each direction in every recording, in one figure to turn by hand.
 
-    Parameters
-    ----------
-    embeddings : list of arrays (T, 3), from one joint fit
-    sessions : list of Session, one an embedding
+    ``embeddings`` are arrays (T, 3) from one joint fit, one a session.
     """
     drawn, gap = go.Figure(), np.full((1, 3), np.nan)
     parts: dict[float, list] = {}

@@ -16,10 +16,7 @@ from nerlib.session import Session
 def overview(session: Session, event: str, before: float) -> Figure:
     """Rates of the units, and speed and population rate over the trial: is the window where the movement is?
 
-    Parameters
-    ----------
-    session : Session
-    event : str, the event that trials are aligned to, ``before`` seconds after their first bin
+    Trials are aligned to ``event``, which is ``before`` seconds after their first bin.
     """
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(WIDTH, 2.5), layout="constrained")
     left.hist(session.rates.mean(axis=0) / session.bin_width, bins=20, color="0.6")
@@ -41,13 +38,7 @@ def overview(session: Session, event: str, before: float) -> Figure:
 
 @small_text
 def scores(table: pd.DataFrame, session: Session) -> Figure:
-    """Scores with their intervals, one panel a score, one row a method.
-
-    Parameters
-    ----------
-    table : DataFrame of `own_scores.table`
-    session : Session
-    """
+    """Scores of `own_scores.table` with their intervals, one panel a score, one row a method."""
     order = list(dict.fromkeys(table["method"]))
     figure, panels = score_panels(table, "method", order, 1.2 + 0.28 * len(order))
     for axes, metric, rows, places in panels:
@@ -66,10 +57,7 @@ def scores(table: pd.DataFrame, session: Session) -> Figure:
 def more_trials(table: pd.DataFrame, session: Session) -> Figure:
     """R² of velocity over the number of training trials, one line a method, with intervals.
 
-    Parameters
-    ----------
-    table : DataFrame of `own_scores.table`, the same methods trained on fewer and on all trials
-    session : Session
+    ``table`` is that of `own_scores.table`, for the same methods trained on fewer and on all trials.
     """
     figure, axes = plt.subplots(figsize=(5.5, 3), layout="constrained")
     rows = table[table["metric"] == "velocity_r2"]
@@ -88,9 +76,7 @@ def more_trials(table: pd.DataFrame, session: Session) -> Figure:
 def track(position: tuple, heading: tuple) -> Figure:
     """Decoded against true position (cm) and heading (degrees) of held-out laps of the simulated track.
 
-    Parameters
-    ----------
-    position, heading : pairs (true (T,), decoded (T,))
+    Both are pairs (true (T,), decoded (T,)).
     """
     figure, panels = plt.subplots(1, 2, figsize=(6.5, 3.2), layout="constrained")
     units = ("position (cm)", "heading (degrees)")

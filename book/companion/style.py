@@ -95,9 +95,6 @@ def score_panels(
 
 
 def finish(figure: Figure, sessions: Iterable[Session], **options) -> Figure:
-    """Remove the upper and the right spine of each panel, and mark a figure of simulated sessions.
-
-    ``options`` go to ``sns.despine``.
-    """
+    """Remove upper and right spines (``options`` of ``sns.despine``) and mark what is simulated."""
     sns.despine(figure, **options)
     return watermark_simulated(figure, sessions)

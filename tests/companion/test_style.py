@@ -17,6 +17,13 @@ def test_lines_of_methods_differ_and_controls_are_grey_dashes():
     assert max(styles, key=lambda name: styles[name]["linewidth"]) == "NER"
 
 
+def test_a_grid_has_the_size_of_its_panels_and_hides_what_is_left_over(closed):
+    figure, panels = style.grid(5, 4, size=(1.5, 2), more=0.5)
+    assert panels.shape == (2, 4) and figure.get_size_inches().tolist() == [6, 4.5]
+    assert [axes.get_visible() for axes in panels.flat] == 5 * [True] + 3 * [False]
+    assert style.grid(5, size=(1, 1))[1].shape == (1, 5)
+
+
 def test_small_text_changes_labels_and_legends_and_shows_the_figure():
     @style.small_text
     def draw():
