@@ -28,6 +28,8 @@ def claim(
 ) -> dict:
     """A row for `results.write_results`: a claim of the paper, what was measured, and the verdict.
 
+    Raises ValueError for a value of the paper without a tolerance.
+
     Parameters
     ----------
     text, metric : str, the claim and what was measured
@@ -41,10 +43,6 @@ def claim(
     seconds : float or None, processor time of fitting
     front : str, the claim in words that need no chapter, for the table of the front page; "" keeps the row
         off it. Rows of a chapter with the same words are one claim there
-
-    Raises
-    ------
-    ValueError : a value of the paper without a tolerance
     """
     paper = None if paper is None or np.isnan(paper) else float(paper)
     if paper is not None and tolerance is None:
@@ -93,7 +91,7 @@ def claim_scores(
 
     It is a claim about these recordings, so it needs no interval over others; the reason says how far ours is
     from the paper's on average, with an interval where there are sessions enough, and in how many recordings
-    (or pairs) it is within the tolerance.
+    (or pairs) it is within the tolerance. Returns a list of dict, one row a metric.
 
     Parameters
     ----------
@@ -101,10 +99,6 @@ def claim_scores(
     scores : DataFrame of `comparison.compare`, of one method, split, protocol and decoder
     kept : DataFrame like it or None, the same scores at the paper's settings: their mean is stated as the
         reason where ours differ from the paper's
-
-    Returns
-    -------
-    list of dict, one row a metric
     """
     rows = []
     for metric, part in with_paper(scores).groupby("metric", sort=False):
@@ -122,9 +116,9 @@ def claim_scores(
             if kept is not None and (kept["metric"] == metric).any():
                 at_paper = kept.loc[kept["metric"] == metric, "ours"].mean()
                 reason += f"; {at_paper:.3f} at the paper's settings"
-        about: dict = {"tolerance": tolerance, "reason": reason, "seconds": _fitting_seconds(part)}
-        about["front"] = front
-        rows.append(claim(text, sessions, METRICS[metric], ours, paper=means["paper"].mean(), **about))
+        paper, seconds = means["paper"].mean(), _fitting_seconds(part)
+        about: dict = {"paper": paper, "tolerance": tolerance, "reason": reason, "seconds": seconds}
+        rows.append(claim(text, sessions, METRICS[metric], ours, **about, front=front))
     return rows
 
 
@@ -138,6 +132,10 @@ def claim_leads(
 ) -> list[dict]:
     """The claims that NER's score exceeds that of the paper's other methods, and of the controls.
 
+    Returns a list of dict, one row for the methods and one for the controls, if there are any: by how much
+    NER leads the one over which its lead is least certain, by the lower end of the interval, or by the mean
+    where there are too few sessions for one. So NER is ahead of all where it is ahead of this one.
+
     Parameters
     ----------
     where : str, what was decoded, and in which protocol
@@ -145,29 +143,26 @@ def claim_leads(
     scores : DataFrame of `comparison.compare`, of one split, protocol and decoder
     metric : str, the score that is compared
     front : as in `claim`, of the row for the paper's methods
-
-    Returns
-    -------
-    list of dict, one row for the methods and one for the controls, if there are any: by how much NER leads
-    the one over which its lead is least certain: by the lower end of the interval, or by the
-    mean where there are too few sessions for one. So NER is ahead of all where it is ahead of this one
     """
     scores = scores[scores["metric"] == metric]
-    found = intervals.leads(scores).set_index("other")
-    controls = [name for name in found.index if name.split(",")[0] in (*CONTROLS, FLAT)]
+    rivals = [name for name in scores["method"].unique() if name != "NER"]
+    leads = {name: lead for name in rivals if (lead := intervals.lead(scores, "NER", name))}
+    controls = [name for name in leads if name.split(",")[0] in (*CONTROLS, FLAT)]
+    kinds = {"the paper's methods": sorted(leads.keys() - controls), "the controls": controls}
     rows = []
-    kinds = {"the paper's methods": found.index.difference(controls), "the controls": controls}
     for kind, others in kinds.items():
-        if len(others):
-            sure = found.loc[others, "low"].astype(float).fillna(found.loc[others, "mean"])
-            best = sure.idxmin()
-            lead = intervals.lead(scores, "NER", best)
+        if others:
+            best = min(others, key=lambda name: leads[name].mean if (low := leads[name].low) is None else low)
+            lead = leads[best]
             reason = f"least certain over {best}; NER is ahead in {lead.positive} of {lead.values}"
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])
-            text = f"{where}: NER against the best of {kind}"
-            about: dict = {"lead": True, "reason": reason, "seconds": seconds}
-            about["front"] = front if kind == "the paper's methods" else ""
-            rows.append(claim(text, sessions, f"lead in {METRICS.get(metric, metric)}", lead, **about))
+            shown = front if kind == "the paper's methods" else ""
+            about: dict = {"lead": True, "reason": reason, "seconds": seconds, "front": shown}
+            text, measure = (
+                f"{where}: NER against the best of {kind}",
+                f"lead in {METRICS.get(metric, metric)}",
+            )
+            rows.append(claim(text, sessions, measure, lead, **about))
     return rows
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from companion import controls, intervals
+from companion import intervals
 from companion.comparison import METRICS
 from companion.intervals import Estimate
 from companion.results import kept_records
@@ -30,39 +30,18 @@ TITLES = METRICS | {
 }
 
 
-def per_recording(rows: pd.DataFrame, by: Sequence[str], metric: str) -> pd.DataFrame:
-    """One row a group of ``by`` and recording (or pair): means over seeds; missing scores are dropped."""
-    ends = ["session", "area"]
-    if "target" in rows and rows["target"].notna().any():
-        ends.append("target")
-    return rows.groupby([*by, *ends], sort=False, dropna=False)[metric].mean().dropna().reset_index()
-
-
 def means(rows: pd.DataFrame, by: Sequence[str], metric: str) -> dict[tuple, Estimate]:
-    """Group of ``by`` -> the mean of a score over recordings (or pairs), with its interval over sessions."""
-    each = per_recording(rows, by, metric)
-    return {key: _estimate(part, metric) for key, part in each.groupby(list(by), sort=False)}
+    """Group of ``by`` -> the mean of a score over recordings (or pairs), with its interval over sessions.
 
-
-def table(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str]) -> pd.DataFrame:
-    """`means` of several scores as text, one row a group of ``by``, one column a score."""
-    columns = {
-        TITLES[metric]: {key: str(found) for key, found in means(rows, by, metric).items()}
-        for metric in metrics
-    }
-    told = pd.DataFrame(columns).fillna("—")
-    told.index.names = list(by)
-    return told
+    Seeds are averaged first; missing scores are dropped.
+    """
+    each = intervals.per_recording(rows, metric, by=by).dropna(subset=metric)
+    return {key: intervals.of_column(part, metric) for key, part in each.groupby(list(by), sort=False)}
 
 
 def lead(rows: pd.DataFrame, column: str, first, second, metric: str = "velocity_r2") -> Estimate | None:
-    """By how much one value of a column exceeds another, recording by recording; None where none has both."""
-    each = per_recording(rows[rows[column].isin([first, second])], [column], metric)
-    ends = [name for name in ("session", "area", "target") if name in each]
-    wide = each.pivot(index=ends, columns=column, values=metric).dropna().reset_index()
-    if not {first, second} <= set(wide) or not len(wide):
-        return None
-    return _estimate(wide.assign(**{metric: wide[first] - wide[second]}), metric)
+    """`intervals.lead` of one value of a column over another; None where no recording has both."""
+    return intervals.lead(rows, first, second, column=column, value=metric)
 
 
 def settle(
@@ -77,21 +56,19 @@ def settle(
 def shared(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The rows of the recordings (or pairs) that every group of ``by`` has, so that means compare."""
     ends = [name for name in ("session", "area", "target") if name in rows]
-    groups = rows.groupby(list(by), sort=False).ngroups
-    sizes = rows.assign(group=rows.groupby(list(by), sort=False).ngroup()).fillna({"target": ""})
-    full = sizes.groupby(ends, sort=False)["group"].transform("nunique") == groups
-    return rows[full.to_numpy()]
+    groups = rows.groupby(list(by), sort=False)
+    each = rows.assign(group=groups.ngroup()).groupby(ends, sort=False, dropna=False)["group"]
+    return rows[(each.transform("nunique") == groups.ngroups).to_numpy()]
 
 
-def told(lead: Estimate | None, unit: str = "") -> str:
+def told(lead: Estimate | None) -> str:
     """A difference in words: its verdict ("level" where the interval holds zero), mean and interval."""
     if lead is None:
         return "not run yet"
     word = intervals.verdict(lead)
-    digits = 1 if unit else 3 if abs(lead.mean) >= 5e-4 else 4
-    span = "" if lead.low is None else f" [{lead.low:+.{digits}f}, {lead.high:+.{digits}f}]"
+    digits = 3 if abs(lead.mean) >= 5e-4 else 4
     count = f", positive in {lead.positive} of {lead.values}" * (word in ("ahead", "behind"))
-    return f"{word}, {lead.mean:+.{digits}f}{unit}{span}{count}".replace("-", "−")
+    return f"{word}, {intervals.number(*lead[:3], digits=digits, sign='+')}{count}"
 
 
 def compare(rows: pd.DataFrame, column: str, first, second, metric: str = "velocity_r2") -> str:
@@ -100,27 +77,32 @@ def compare(rows: pd.DataFrame, column: str, first, second, metric: str = "veloc
 
 
 def show(rows: pd.DataFrame, by: Sequence[str], metrics: Sequence[str], across: str | None = None) -> None:
-    """Display `table` of the `shared` rows (of all where none are), or nothing without rows.
+    """Display `means` as text, one row a group of ``by``, one column a score; nothing without rows.
 
-    ``across`` is the column of ``by`` that goes across; then the table holds the first score alone.
+    They are of the `shared` rows, or of all where none are. ``across`` is the column of ``by`` that goes
+    across; then the table holds the first score alone.
     """
-    if len(rows):
-        common = shared(rows, by)
-        rows = common if len(common) else rows
-        shown = table(rows, by, metrics)
-        if across is not None:
-            order = list(dict.fromkeys(rows[across]))
-            shown = shown[TITLES[metrics[0]]].unstack(across)[order]
-        ends = ["session", "area", *(["target"] if "target" in rows and rows["target"].notna().all() else [])]
-        what = "pairs of days" if len(ends) == 3 else "recordings"
-        display(shown.style.set_caption(f"{rows.groupby(ends).ngroups} {what}"))
+    if not len(rows):
+        return
+    common = shared(rows, by)
+    rows = common if len(common) else rows
+    columns = {TITLES[m]: {key: str(found) for key, found in means(rows, by, m).items()} for m in metrics}
+    shown = pd.DataFrame(columns).fillna("—").rename_axis(list(by))
+    if across is not None:
+        shown = shown[TITLES[metrics[0]]].unstack(across)[list(dict.fromkeys(rows[across]))]
+    pairs = "target" in rows and rows["target"].notna().all()
+    ends = ["session", "area", "target"] if pairs else ["session", "area"]
+    what = "pairs of days" if pairs else "recordings"
+    display(shown.style.set_caption(f"{rows.groupby(ends).ngroups} {what}"))
 
 
 def chance_matrix(rows: pd.DataFrame) -> pd.DataFrame:
     """Methods by controls: R² of velocity as text, with ▲ where its interval over sessions lies above 0."""
     found = means(rows, ["value", "method"], "velocity_r2")
-    marks = {key: " ▲" if intervals.verdict(one) == "ahead" else "" for key, one in found.items()}
-    told = {key: f"{one.mean:.2f}{marks[key]}".replace("-", "−") for key, one in found.items()}
+    told = {
+        key: intervals.number(one.mean, digits=2) + " ▲" * (intervals.verdict(one) == "ahead")
+        for key, one in found.items()
+    }
     table = pd.Series(told).rename_axis(["control", "method"]).unstack("control").fillna("—")
     shown, methods = (list(dict.fromkeys(key[place] for key in found)) for place in (0, 1))
     return table.loc[sorted(methods, key=list(METHODS).index), shown]
@@ -129,37 +111,28 @@ def chance_matrix(rows: pd.DataFrame) -> pd.DataFrame:
 def above_chance(rows: pd.DataFrame, guesses: dict[tuple, float]) -> pd.DataFrame:
     """Verdicts on controls: velocity R² against 0, and direction accuracy against guessing.
 
+    Returns a DataFrame, one row a control and method: both scores with their verdicts, as text. They are
+    "above chance" where the interval over sessions excludes chance, "undecided" with too few sessions.
+
     Parameters
     ----------
     rows : DataFrame of the table "controls"
     guesses : (session, area) -> accuracy of guessing one direction
-
-    Returns
-    -------
-    DataFrame, one row a control and method: both scores with their verdicts, as text
     """
     found: dict = {}
-    for metric, title in (
-        ("velocity_r2", "R² of velocity"),
-        ("direction_accuracy", "direction, minus guessing"),
-    ):
-        each = per_recording(rows, ["value", "method"], metric)
+    words = {"ahead": "above chance", "undecided": "undecided"}
+    titles = {"velocity_r2": TITLES["velocity_r2"], "direction_accuracy": "direction, minus guessing"}
+    for metric, title in titles.items():
+        each = intervals.per_recording(rows, metric, by=["value", "method"])
         if metric == "direction_accuracy":
-            guess = [guesses.get(key, np.nan) for key in zip(each["session"], each["area"], strict=True)]
-            each[metric] -= guess
+            each[metric] -= [
+                guesses.get(key, np.nan) for key in zip(each["session"], each["area"], strict=True)
+            ]
         for key, part in each.dropna(subset=metric).groupby(["value", "method"], sort=False):
-            word, estimate = controls.verdict(part[metric], part["session"])
-            found.setdefault(key, {})[title] = f"{estimate}: {word}"
-    told = pd.DataFrame(found).T
-    told.index.names = ["control", "method"]
-    return told.fillna("—")
-
-
-def _estimate(part, metric):
-    ends = [part["session"]]
-    if "target" in part and part["target"].notna().all():
-        ends.append(part["target"])
-    return intervals.estimate(part[metric], *ends)
+            less_chance = intervals.of_column(part, metric)
+            word = words.get(intervals.verdict(less_chance), "no better than chance")
+            found.setdefault(key, {})[title] = f"{less_chance}: {word}"
+    return pd.DataFrame(found).T.rename_axis(["control", "method"]).fillna("—")
 
 
 def open_kept(path: str | Path, sessions: Sequence[Session]) -> tuple[pd.DataFrame, str]:
@@ -183,8 +156,8 @@ def open_kept(path: str | Path, sessions: Sequence[Session]) -> tuple[pd.DataFra
 
 def value(rows: pd.DataFrame, metric: str = "velocity_r2") -> str:
     """The mean of a score over recordings (or pairs), as text; "—" where there is none."""
-    each = per_recording(rows.assign(all=0), ["all"], metric) if len(rows) else rows
-    return str(_estimate(each, metric)) if len(each) else "—"
+    each = intervals.per_recording(rows, metric).dropna(subset=metric) if len(rows) else rows
+    return str(intervals.of_column(each, metric)) if len(each) else "—"
 
 
 def plain_records(rows: pd.DataFrame) -> list[dict]:

@@ -12,8 +12,6 @@ import numpy as np
 from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
 
-from companion import intervals
-from companion.intervals import Estimate
 from nerlib import metrics
 from nerlib.alignment import common_averages
 from nerlib.decoders import LinearDecoder
@@ -63,24 +61,6 @@ def permute_neurons(session: Session, seed: int, *, within: str) -> Session:
 def chance(directions: np.ndarray) -> float:
     """Accuracy of guessing the most frequent of some directions: one value a trial."""
     return float(np.unique(directions, return_counts=True)[1].max() / len(directions))
-
-
-def verdict(scores, sessions) -> tuple[str, Estimate]:
-    """Whether a control scores "no better than chance" or "above chance", and the estimate that it rests on.
-
-    Parameters
-    ----------
-    scores : array (n,), scores less what chance gives (0 for R²), one a recording, averaged over seeds
-    sessions : array (n,), the session of each
-
-    Returns
-    -------
-    str, "above chance" where the interval over sessions excludes chance, "undecided" with too few sessions;
-    and the Estimate
-    """
-    found = intervals.estimate(scores, sessions)
-    words = {"ahead": "above chance", "undecided": "undecided"}
-    return words.get(intervals.verdict(found), "no better than chance"), found
 
 
 def score(train: Session, test: Session, embedded: Sequence[np.ndarray]) -> dict:

@@ -4,6 +4,7 @@ Areas recorded on one day share the movements, and pairs of recordings share the
 independent. So sessions are drawn, not recordings or pairs (Methods page, *Intervals and verdicts*).
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from companion.comparison import METRICS, with_paper
 
 LEVEL = 0.95
 MIN_SESSIONS = 6  # with five, even five differences of one sign would be no surprise: 2 / 2⁵ > 1 - LEVEL
+IDS = ("session", "area", "target", "recording")  # columns that tell one recording, or pair, from another
 _DRAWS = 10_000
 _SAID = {
     "ahead": "ahead of",
@@ -43,8 +45,14 @@ class Estimate(NamedTuple):
     sessions: int
 
     def __str__(self):
-        span = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]"
-        return f"{self.mean:.3f}{span}".replace("-", "−")
+        return number(*self[:3])
+
+
+def number(mean, low=None, high=None, digits: int = 3, sign: str = "") -> str:
+    """ "0.831 [0.802, 0.853]", without an interval "0.831"; with ``sign`` "+", "+0.831 [+0.802, +0.853]"."""
+    form = f"{sign}.{digits}f"
+    span = "" if pd.isna(low) else f" [{low:{form}}, {high:{form}}]"
+    return f"{mean:{form}}{span}".replace("-", "−")
 
 
 def estimate(values, *sessions) -> Estimate:
@@ -53,16 +61,13 @@ def estimate(values, *sessions) -> Estimate:
     A draw takes as many sessions as there are, with replacement; a value counts as often as its session was
     drawn, a value of two sessions (a pair) as often as both were, multiplied. The quantiles lie further out
     than 2.5 and 97.5 % (Hesterberg, The American Statistician 2015): for a mean of normal values they give
-    Student's interval, where plain quantiles are too narrow with few sessions.
+    Student's interval, where plain quantiles are too narrow with few sessions. Raises ValueError for no
+    values, for one that is not finite, and for lengths that disagree.
 
     Parameters
     ----------
     values : array (n,), one a recording or pair, already averaged over seeds
     *sessions : one or two arrays (n,), the session, or the two sessions, of each value
-
-    Raises
-    ------
-    ValueError : no values, one that is not finite, or lengths that disagree
     """
     values = np.asarray(values, float)
     if not len(values) or not np.isfinite(values).all() or any(len(s) != len(values) for s in sessions):
@@ -87,15 +92,16 @@ def estimate(values, *sessions) -> Estimate:
     return Estimate(float(values.mean()), float(low), float(high), *about)
 
 
-def per_recording(scores: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """Columns of scores of one method and metric, one row a recording (or pair): means over seeds."""
-    ends = [name for name in ("session", "target") if name in scores]
-    return scores.groupby([*ends, "recording"])[list(columns)].mean().reset_index()
+def per_recording(scores: pd.DataFrame, *columns: str, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Means of some columns over seeds: one row a group of ``by`` and recording (or pair)."""
+    ids = [name for name in IDS if name in scores and scores[name].notna().any()]
+    return scores.groupby([*by, *ids], sort=False, dropna=False)[list(columns)].mean().reset_index()
 
 
 def of_column(table: pd.DataFrame, column: str) -> Estimate:
     """The `estimate` of a column, from one row a recording (or pair), with its "session" (and "target")."""
-    return estimate(table[column], *(table[name] for name in ("session", "target") if name in table))
+    ends = [name for name in ("session", "target") if name in table and table[name].notna().all()]
+    return estimate(table[column], *(table[name] for name in ends))
 
 
 def of_method(scores: pd.DataFrame, method: str, metric: str) -> Estimate:
@@ -114,15 +120,12 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
     """One row a method: means over recordings with their intervals, seeds averaged first; and the paper's.
 
     Where the paper has values of a metric, only the recordings that it has values for count, so that both
-    columns are means over the same ones.
+    columns are means over the same ones. Returns a DataFrame of text, index method, columns (metric, "ours"
+    or "paper").
 
     Parameters
     ----------
     scores : DataFrame of `comparison.compare`, of one split, protocol and decoder
-
-    Returns
-    -------
-    DataFrame of text, index method, columns (metric, "ours" or "paper")
     """
     order, scores = scores["method"].unique(), with_paper(scores)
     told = {}
@@ -130,7 +133,7 @@ def summary(scores: pd.DataFrame) -> pd.DataFrame:
         means = per_recording(part, "ours", "paper")
         paper = means["paper"].mean()
         ours = str(of_column(means, "ours"))
-        told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else f"{paper:.3f}".replace("-", "−")}
+        told[key] = {"ours": ours, "paper": "—" if np.isnan(paper) else number(paper)}
     table = pd.DataFrame(told).T.rename_axis(["method", "metric"])
     table = table if scores["paper"].notna().any() else table[["ours"]]
     return table.unstack("metric").fillna("—").swaplevel(axis=1).sort_index(axis=1).loc[order]
@@ -143,46 +146,40 @@ def verdict(lead: Estimate) -> str:
     return "ahead" if lead.low > 0 else "behind" if lead.high < 0 else "level"
 
 
-def differences(scores: pd.DataFrame, method: str, other: str) -> pd.DataFrame:
-    """By how much a method exceeds another, recording by recording (or pair by pair).
+def lead(scores: pd.DataFrame, first, second, *, column="method", value="ours") -> Estimate | None:
+    """By how much one value of a column exceeds another, recording by recording (or pair by pair).
+
+    Seeds are averaged first. Returns None where no recording has both.
 
     Parameters
     ----------
     scores : DataFrame of `comparison.compare` or `compare_transfer`: one metric, split, protocol, decoder
-    method, other : str
-
-    Returns
-    -------
-    DataFrame, one row a recording that has both, seeds averaged first: "difference", "session" and, for
-    transfers, "target"
+    first, second : values of the column, such as two methods
+    column, value : str, what is compared, and the column of the score
     """
-    ends = [name for name in ("session", "target") if name in scores]
-    means = scores.groupby([*ends, "recording", "method"], sort=False)["ours"].mean().unstack("method")
-    return (means[method] - means[other]).dropna().rename("difference").reset_index()
+    part = scores[scores[column].isin([first, second])]
+    if not {first, second} <= set(part[column]):
+        return None
+    each = per_recording(part, value, by=[column])
+    ids = [name for name in IDS if name in each]
+    wide = each.pivot(index=ids, columns=column, values=value).dropna()
+    found = (wide[first] - wide[second]).rename("lead").reset_index()
+    return of_column(found, "lead") if len(found) else None
 
 
-def lead(scores: pd.DataFrame, method: str, other: str) -> Estimate:
-    """The `estimate` of `differences`."""
-    return of_column(differences(scores, method, other), "difference")
+def leads(scores: pd.DataFrame) -> pd.DataFrame:
+    """By how much NER leads each of the other methods that share recordings with it, metric by metric.
 
-
-def leads(scores: pd.DataFrame, method: str = "NER") -> pd.DataFrame:
-    """By how much a method leads each of the others, metric by metric.
+    Returns a DataFrame, one row a metric and other method: metric, other, the fields of `Estimate`, verdict.
 
     Parameters
     ----------
     scores : DataFrame of `comparison.compare` or `compare_transfer`, of one split, protocol and decoder
-    method : str
-
-    Returns
-    -------
-    DataFrame, one row a metric and other method: metric, other, the fields of `Estimate`, and verdict
     """
     rows = []
     for metric, part in scores.groupby("metric", sort=False):
         for other in part["method"].unique():
-            if other != method:
-                found = lead(part, method, other)
+            if other != "NER" and (found := lead(part, "NER", other)):
                 about = {"metric": metric, "other": other}
                 rows.append(about | found._asdict() | {"verdict": verdict(found)})
     return pd.DataFrame(rows)
@@ -191,25 +188,23 @@ def leads(scores: pd.DataFrame, method: str = "NER") -> pd.DataFrame:
 def lead_table(table: pd.DataFrame) -> pd.DataFrame:
     """`leads` in words, one row a method, one column a metric: difference, interval, count and verdict."""
     told = [
-        f"{row.mean:+.3f}"
-        + ("" if np.isnan(row.low) else f" [{row.low:+.3f}, {row.high:+.3f}]")
-        + f", {row.positive} of {row.values}: {row.verdict}"
-        for row in table.astype({"low": float, "high": float}).itertuples(index=False)
+        f"{number(row.mean, row.low, row.high, sign='+')}, {row.positive} of {row.values}: {row.verdict}"
+        for row in table.itertuples(index=False)
     ]
-    told = [text.replace("-", "−") for text in told]
     words = table.assign(told=told, metric=table["metric"].replace(METRICS))
     order = dict.fromkeys(table["other"])
     return words.pivot(index="other", columns="metric", values="told").loc[list(order)].fillna("—")
 
 
-def in_words(table: pd.DataFrame, method: str = "NER") -> str:
-    """`leads` as sentences in Markdown, one a metric: what the method is ahead of, level with and behind."""
+def in_words(table: pd.DataFrame) -> str:
+    """`leads` as sentences in Markdown, one a metric: what NER is ahead of, level with and behind."""
     said = []
     for metric, part in table.groupby("metric", sort=False):
-        clauses = [
-            f"{words} {', '.join(f'{row.other} ({row.mean:+.3f})' for row in its.itertuples())}"
-            for verdict, words in _SAID.items()
-            if len(its := part[part["verdict"] == verdict].sort_values("mean", ascending=False))
-        ]
-        said.append(f"- **{METRICS.get(str(metric), metric)}**: {method} is {'; '.join(clauses)}.")
-    return "\n".join(said).replace("(-", "(−")
+        clauses = []
+        for verdict, words in _SAID.items():
+            its = part[part["verdict"] == verdict].sort_values("mean", ascending=False)
+            if len(its):
+                others = [f"{row.other} ({number(row.mean, sign='+')})" for row in its.itertuples()]
+                clauses.append(f"{words} {', '.join(others)}")
+        said.append(f"- **{METRICS.get(str(metric), metric)}**: NER is {'; '.join(clauses)}.")
+    return "\n".join(said)

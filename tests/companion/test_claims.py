@@ -101,6 +101,10 @@ def test_claims_of_leads_name_the_best_of_methods_and_of_controls(session):
     assert len(claims.claim_leads("here", [session], scores[scores["method"].isin(["NER", "PCA"])])) == 1
 
 
+def test_without_other_methods_there_is_no_claim_of_a_lead(session):
+    assert claims.claim_leads("here", [session], pd.DataFrame(scored("NER", [0.9]))) == []
+
+
 def test_a_lead_on_few_sessions_is_undecided(session):
     scores = pd.DataFrame(scored("NER", [0.9], names="abcd") + scored("PCA", [0.2], names="abcd"))
     [row] = claims.claim_leads("here", [session], scores)

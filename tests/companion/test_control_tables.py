@@ -48,6 +48,17 @@ def test_seeds_are_averaged_first():
     assert tables.value(rows).startswith("0.500") and tables.value(rows.iloc[:0]) == "—"
 
 
+def test_pairs_of_days_are_led_pair_by_pair_and_beside_single_days_by_their_session():
+    two = pd.concat([rows_of("a", 0.3, target=f"T{i}", target_area="M1") for i in range(2)])
+    other = two.assign(method="b", velocity_r2=0.1)
+    assert tables.lead(pd.concat([two, other]), "method", "a", "b").values == 16
+    single = rows_of("b", 0.1)
+    mixed = pd.concat([two, single])
+    assert tables.lead(mixed, "method", "a", "b") is None  # a pair is no single day
+    found = tables.lead(mixed.drop(columns="target"), "method", "a", "b")
+    assert found.values == found.sessions == 8 and found.mean == pytest.approx(0.2)
+
+
 def test_only_recordings_that_all_have_stand_beside_one_another():
     rows = pd.concat([rows_of("a", 1), rows_of("b", 1, DAYS[:6])])
     assert set(tables.shared(rows, ["method"])["session"]) == set(DAYS[:6])

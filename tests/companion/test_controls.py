@@ -4,10 +4,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 from toy import make_session
 
-from companion import controls
+from companion import control_tables, controls
 from nerlib import Ridge, metrics
 from nerlib.runs import fit_run, score_run
 
@@ -33,23 +34,26 @@ def scored(model, session):
 
 
 def permuted_scores(leaks):
-    found = []
+    found, guesses = [], {}
     for seed in SEEDS:
         session = make_session(n_trials=80, seed=seed, name=f"S{seed}").permute_movements(seed)
         model = Leak() if leaks else Ridge(periods=session.periods)
         Leak.truth = {row.tobytes(): v for row, v in zip(session.rates, session.velocity, strict=True)}
         result = scored(model, session)
-        guess = controls.chance(session.split()[1].direction[:: session.trial_lengths[0]])
-        found.append((result["velocity_r2"], result["direction_accuracy"] - guess))
-    return np.array(found).T
+        guesses[session.name, "M1"] = controls.chance(
+            session.split()[1].direction[:: session.trial_lengths[0]]
+        )
+        found.append({"value": "permuted", "method": "leak", "session": session.name, "area": "M1"} | result)
+    return pd.DataFrame(found), guesses
 
 
 def test_honest_scores_of_permuted_movements_are_at_chance_and_a_planted_leak_is_caught():
-    names = [f"S{seed}" for seed in SEEDS]
     for leaks, expected in ((False, "no better than chance"), (True, "above chance")):
-        for values in permuted_scores(leaks):
-            assert controls.verdict(values, names)[0] == expected
-    assert controls.verdict([0.1, 0.2], ["a", "b"])[0] == "undecided"
+        rows, guesses = permuted_scores(leaks)
+        told = control_tables.above_chance(rows, guesses)
+        assert told.shape == (1, 2) and told.iloc[0].str.endswith(f": {expected}").all()
+    few = control_tables.above_chance(rows[:2], guesses)
+    assert few.iloc[0].str.endswith(": undecided").all()
 
 
 def test_single_trials_that_rates_carry_score_above_zero():
