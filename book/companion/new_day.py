@@ -1,4 +1,7 @@
-"""A new day with few trials: curves over the number of labelled trials, and how well days agree."""
+"""A new day with few trials: curves over the number of labelled trials, and how well days agree.
+
+``records`` are lists of dict, one a score, of benchmarks/new_day.py.
+"""
 
 from collections.abc import Sequence
 
@@ -12,76 +15,58 @@ from nerlib.session import Session
 ALL = np.inf  # all trials of the day, in the column "trials"
 PARITY = 0.03  # how near joint CEBRA should be to the package, set before the run
 GOALS = {8: 0.65, 16: 0.88, 32: 0.94}  # share of the R² with all trials, set before the run
-_RIDGE = {"ridge, 10 bins": {"way": "ridge", "method": "ridge"}}
-_FROZEN = {"way": "frozen", "members": 3}
-PANELS = {  # title -> name of a line -> arguments of `only`
-    "New first layer, three fits averaged": {
-        "NER": _FROZEN,
-        "MSE bottleneck": _FROZEN | {"method": "MSE bottleneck"},
-        **_RIDGE,
-    },
-    "NER, one fit": {
-        "NER": {"way": "frozen"},
-        "NER, all recordings": {"way": "frozen", "pool": "all"},
-        "NER, joint training": {"way": "joint"},
-        "NER, the day alone": {"way": "alone"},
-        "NER, alone, rotated": {"way": "rotation"},
-        **_RIDGE,
-    },
-}
 NETWORKS = ("NER", "MSE bottleneck", "CEBRA-velocity")
-_FITS = {"new first layer, 3 fits": ("frozen", 3), "new first layer": ("frozen", 1)}
-_FITS |= {"joint training": ("joint", 1), "the day alone": ("alone", 1)}
+RIDGE, RIDGE_ONE_BIN = ({"way": "ridge", "method": "ridge", "window": bins} for bins in (10, 1))
 
 
-def _by_network(window, ridge):
-    """network and history -> name of a line -> arguments of `only`: single fits, beside ridge."""
-    bins = f"{window} bin{'s' * (window > 1)}"
-    ways = {words: way for words, (way, members) in _FITS.items() if members == 1}
-    lines = {name: {words: {"way": way, "method": name} for words, way in ways.items()} for name in NETWORKS}
-    beside = {ridge: {"way": "ridge", "method": "ridge"}}
-    return {
-        f"{name}, {bins}": {words: line | {"window": window} for words, line in (own | beside).items()}
-        for name, own in lines.items()
-    }
+def _ways(network, window=10):
+    """Name of a line -> arguments of `only`: the ways that fit a network once."""
+    ways = {"new first layer": "frozen", "joint training": "joint", "the day alone": "alone"}
+    return {words: {"way": way, "method": network, "window": window} for words, way in ways.items()}
 
 
-BY_NETWORK, BY_NETWORK_ONE_BIN = _by_network(10, "ridge, 10 bins"), _by_network(1, "ridge")
-TABLE: dict[str, dict] = {  # what is compared with ridge in `lead_table`
-    f"{name}, {words}": {"way": way, "method": name, "members": members}
-    for name in NETWORKS
-    for words, (way, members) in _FITS.items()
-}
-ONE_BIN = {  # the same with one bin of history, one fit
-    f"{name}, {words}": {"way": way, "method": name, "window": 1}
-    for name in NETWORKS
-    for words, (way, members) in _FITS.items()
-    if members == 1
-} | {"ridge": {"way": "ridge", "method": "ridge", "window": 1}}
-TABLE |= {
-    f"{name}, new first layer, all recordings": {"way": "frozen", "method": name, "pool": "all"}
-    for name in NETWORKS
-}
-TABLE["NER, alone, rotated"] = {"way": "rotation"}
+BY_NETWORK = {f"{name}, 10 bins": _ways(name) | {"ridge, 10 bins": RIDGE} for name in NETWORKS}
+BY_NETWORK_ONE_BIN = {f"{name}, 1 bin": _ways(name, 1) | {"ridge": RIDGE_ONE_BIN} for name in NETWORKS}
+_AVERAGED = {name: {"way": "frozen", "method": name, "members": 3} for name in NETWORKS}
+_ALL_RECORDINGS = {name: {"way": "frozen", "method": name, "pool": "all"} for name in NETWORKS}
 ALONE: dict[str, dict] = {  # the best that a network makes of the day alone
     name: {"way": "alone" if name == "CEBRA-velocity" else "alone, any form", "method": name}
     for name in NETWORKS
 }
+TABLE: dict[str, dict] = {  # what is compared with ridge in `lead_table`
+    f"{name}, {words}": line
+    for name in NETWORKS
+    for words, line in ({"new first layer, 3 fits": _AVERAGED[name]} | _ways(name)).items()
+}
+TABLE |= {f"{name}, new first layer, all recordings": line for name, line in _ALL_RECORDINGS.items()}
+TABLE["NER, alone, rotated"] = {"way": "rotation"}
 TABLE |= {f"{name}, the day alone, any form": ALONE[name] for name in ("NER", "MSE bottleneck")}
 BEST, RIVAL = TABLE["NER, new first layer, 3 fits"], "MSE bottleneck, new first layer, 3 fits"
+ONE_BIN = {  # the same with one bin of history, one fit
+    f"{name}, {words}": line for name in NETWORKS for words, line in _ways(name, 1).items()
+} | {"ridge": RIDGE_ONE_BIN}
+PANELS = {  # title -> name of a line -> arguments of `only`
+    "New first layer, three fits averaged": {
+        "NER": BEST,
+        "MSE bottleneck": TABLE[RIVAL],
+        "ridge, 10 bins": RIDGE,
+    },
+    "NER, one fit": {
+        "NER": TABLE["NER, new first layer"],
+        "NER, all recordings": _ALL_RECORDINGS["NER"],
+        **{
+            line: TABLE[line] for line in ("NER, joint training", "NER, the day alone", "NER, alone, rotated")
+        },
+        "ridge, 10 bins": RIDGE,
+    },
+}
 
 
 def curves(records: Sequence[dict]) -> pd.DataFrame:
     """Test scores by way, method, bins of history, pool, fits and number of trials.
 
-    Parameters
-    ----------
-    records : list of dict, of benchmarks/new_day.py
-
-    Returns
-    -------
-    DataFrame with the columns way, method, window, pool, members, trials (`ALL` for all of the day), session,
-    recording, draw (of the labelled trials), r2; one row a recording and draw
+    Returns a DataFrame with the columns way, method, window, pool, members, trials (`ALL` for all of the
+    day), session, recording, draw (of the labelled trials), r2; one row a recording and draw.
     """
     table = pd.DataFrame(records).query("split == 'test'")
     table = table.assign(
@@ -116,6 +101,8 @@ def common(table: pd.DataFrame, lines: dict[str, dict]) -> dict[str, pd.DataFram
         curve = curve.loc[:, by_recording(curve).notna().sum() >= intervals.MIN_SESSIONS]
         if curve.size:
             found[name] = curve
+    if not found:
+        return found
     same = set.intersection(*(set(by_recording(curve).dropna().index) for curve in found.values()))
     found = {name: curve.loc[curve.index.isin(same, level="recording")] for name, curve in found.items()}
     for k in {k for curve in found.values() for k in curve}:
@@ -172,8 +159,8 @@ def goals(curve: pd.DataFrame) -> pd.DataFrame:
         mean = "reached" if over.mean >= 0 else "missed"
         sure = intervals.verdict(over) in ("ahead", "behind")
         verdict = mean if sure else f"{mean} on average; the interval includes the goal"
-        rows.append({"trials": k, "goal": goal, "share": share(curve, k), "R² beyond the goal": str(over)})
-        rows[-1] |= {"verdict": verdict}
+        row = {"trials": k, "goal": goal, "share": share(curve, k), "R² beyond the goal": str(over)}
+        rows.append(row | {"verdict": verdict})
     return pd.DataFrame(rows)
 
 
@@ -183,17 +170,15 @@ def lead_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
     for title, line in lines.items():
         found = lead(only(table, **line), ridge)
         if found:
-            told[title] = {"recordings": max(one.values for one in found.values())}
-            told[title] |= {words(k): f"{one} {intervals.verdict(one)}" for k, one in found.items()}
+            told[title] = {"recordings": max(one.values for one in found.values())} | _told(found)
     return pd.DataFrame(told).T.fillna("—")
 
 
 def score_table(table: pd.DataFrame, lines: dict) -> pd.DataFrame:
     """Mean R² with its interval, one row a curve, all of the same recordings; `GOALS`, and all."""
-    found = {title: summary(curve) for title, curve in common(table, lines).items()}
     told = {
-        title: {words(k): str(intervals.Estimate(**curve.loc[k])) for k in (*GOALS, ALL) if k in curve.index}
-        for title, curve in found.items()
+        title: {words(k): str(at(curve, k)) for k in (*GOALS, ALL) if k in curve and curve[k].notna().any()}
+        for title, curve in common(table, lines).items()
     }
     return pd.DataFrame(told).T.fillna("—")
 
@@ -202,24 +187,24 @@ def joint_less_alone(table: pd.DataFrame) -> pd.DataFrame:
     """What joint training adds to the day alone, in words: one row a network and history."""
     bins = {"10 bins": 10, "1 bin": 1}
     told = {
-        f"{name}, {title}": {
-            words(k): f"{found} {intervals.verdict(found)}"
-            for k, found in lead(*(only(table, way, name, window) for way in ("joint", "alone"))).items()
-        }
+        f"{name}, {title}": _told(lead(*(only(table, way, name, window) for way in ("joint", "alone"))))
         for name in NETWORKS
         for title, window in bins.items()
     }
     return pd.DataFrame(told).T.fillna("—")
 
 
+def _told(leads):
+    """Leads by number of trials, as text."""
+    return {words(k): f"{one} {intervals.verdict(one)}" for k, one in leads.items()}
+
+
 def answer(table: pd.DataFrame) -> str:
     """The chapter's answer, as Markdown; the numbers are those of the table."""
-    ner = only(table, **BEST)
+    ner, ridge, rival = (only(table, **line) for line in (BEST, RIDGE, TABLE[RIVAL]))
     others = {
-        "Ridge on the same trials, without other days,": only(table, "ridge", "ridge"),
-        "The bottleneck, trained by squared error and used in the same way, on the sphere or off it,": only(
-            table, **TABLE[RIVAL]
-        ),
+        "Ridge on the same trials, without other days,": ridge,
+        "The bottleneck, trained by squared error and used in the same way, on the sphere or off it,": rival,
     }
     told = [
         f"{name} has {_scores(curve)}; against it NER is {_verdicts(lead(ner, curve))}."
@@ -249,43 +234,27 @@ def validated(records: Sequence[dict]) -> pd.DataFrame:
     """Validation trials, one row a network: each way that was tried, and joint training less the day alone.
 
     Settings are those that the other monkeys' scores choose, so no score has chosen its own settings.
-
-    Parameters
-    ----------
-    records : list of dict, of benchmarks/new_day.py
     """
     chosen = pd.DataFrame([r for r in records if r.get("chosen") and r["members"] == 1])
-    names = {"frozen": "new first layer"}
     rows = {}
-    for method, own in chosen.groupby("method", sort=False):
+    for method, own in chosen.replace({"way": {"frozen": "new first layer"}}).groupby("method", sort=False):
         scores = own.pivot_table("velocity_r2", "session", ["way", "trials"], sort=False)
-        told = {f"{names.get(way, way)}, {k}": f"{scores[way, k].mean():.2f}" for way, k in scores}
-        lead = intervals.estimate(scores["joint", 16] - scores["alone", 16], scores.index)
-        rows[method] = told | {"joint minus alone, 16": f"{lead} {intervals.verdict(lead)}", "n": len(scores)}
+        told = {f"{way}, {k}": f"{scores[way, k].mean():.2f}" for way, k in scores}
+        more = intervals.estimate(scores["joint", 16] - scores["alone", 16], scores.index)
+        rows[method] = told | {"joint minus alone, 16": f"{more} {intervals.verdict(more)}", "n": len(scores)}
     return pd.DataFrame(rows).T.fillna("—")
 
 
 def forms(records: Sequence[dict]) -> pd.DataFrame:
-    """Validation R² of a new first layer, one row a network and candidate; columns: trials and monkey.
-
-    Parameters
-    ----------
-    records : list of dict, of benchmarks/new_day.py
-    """
+    """Validation R² of a new first layer, one row a network and candidate; columns: trials and monkey."""
     tried = [r for r in records if r["split"] == "validation" and r["way"] == "frozen" and r["members"] == 1]
     table = _told_settings(tried)
     table["given"] = table["trials"].map("{} trials".format)
-    shown = table.pivot_table("velocity_r2", ["method", "settings"], ["given", "monkey"], sort=False)
-    return shown.round(3)
+    return table.pivot_table("velocity_r2", ["method", "settings"], ["given", "monkey"], sort=False).round(3)
 
 
 def choices(records: Sequence[dict]) -> pd.DataFrame:
-    """The settings of each network with ten bins, as the other monkeys' validation scores choose them.
-
-    Parameters
-    ----------
-    records : list of dict, of benchmarks/new_day.py
-    """
+    """The settings of each network with ten bins, as the other monkeys' validation scores choose them."""
     table = _told_settings([r for r in records if r.get("chosen")])
     return table.groupby(["way", "method", "monkey"], sort=False)["settings"].first().unstack("monkey")
 
@@ -305,12 +274,10 @@ def parity(records: Sequence[dict]) -> tuple[pd.DataFrame, str]:
     runs = table.T.groupby("code").mean().T.groupby(["steps", "rate"])
     told = []
     for (steps, rate), own in runs:
-        both = [f"{own[code].mean():.3f} ± {own[code].std():.3f}" for code in ("nerlib", "cebra")]
+        ours, its = (f"{own[code].mean():.3f} ± {own[code].std():.3f}" for code in ("nerlib", "cebra"))
         off = own["nerlib"].mean() - own["cebra"].mean()
         near = "within" if abs(off) <= PARITY else "not within"
-        told.append(
-            f"{steps} steps at rate {rate:g}: ours {both[0]}, the package {both[1]}, {near} {PARITY:g}"
-        )
+        told.append(f"{steps} steps at rate {rate:g}: ours {ours}, the package {its}, {near} {PARITY:g}")
     return table, f"Mean ± s.d. over {runs.size().max()} runs. {'; '.join(told)}."
 
 
@@ -321,9 +288,7 @@ def words(k: float) -> str:
 def agreement(embeddings: Sequence[np.ndarray], sessions: Sequence[Session]) -> tuple[float, float]:
     """Mean cosine of a recording's average reaches with the mean of the others, over common bins.
 
-    Returns
-    -------
-    float, float : of the same direction, and of all other directions, which tells what chance would give
+    Returns two floats: of the same direction, and of all other directions, as chance would give.
     """
     directions, *averages = common_averages(embeddings, sessions)
     paths = np.array(averages)

@@ -97,6 +97,12 @@ def test_lines_of_a_panel_show_the_same_recordings(table):
         assert curve.notna().all(axis=None) and len(curve) == 14
 
 
+def test_lines_with_too_few_recordings_share_nothing(table):
+    few = table[table["session"].isin(["S0", "S1"])]
+    assert new_day.common(few, {"NER": new_day.BEST}) == {}
+    assert new_day.score_table(few, {"NER": new_day.BEST}).empty
+
+
 def test_agreement_is_one_for_copies_and_less_for_a_rotation():
     day = make_session()
     z = NER(max_iter=20, batch_size=32, random_state=0, device="cpu").fit_transform(
