@@ -20,19 +20,14 @@ FIFTHS, ORDER = 5, (4, 2, 0, 3, 1)  # the blocks of trials that are held out, th
 def training_labels(session: Session, names: str) -> tuple[np.ndarray, tuple]:
     """The labels that methods are trained on, and their periods.
 
+    Returns an array (T, columns), in the order velocity, position, direction, and one period or None a
+    column. Raises ValueError for another name, and where nothing is left.
+
     Parameters
     ----------
     session : Session
     names : str, some of "velocity", "direction" and "position" (displacement since the trial's first bin, mm)
         with commas between; direction is left out where the session has none
-
-    Returns
-    -------
-    array (T, columns), in the order velocity, position, direction, and one period or None a column
-
-    Raises
-    ------
-    ValueError : another name, or nothing left
     """
     k = session.velocity.shape[1]
     columns: dict[str, tuple] = {"velocity": (session.velocity, (None,) * k)}
@@ -80,9 +75,7 @@ def longest(models: dict[str, Any]) -> list[str]:
 def first_method(models: dict[str, Any]) -> str:
     """The name of the first method with its longest history, whose embedding is drawn and saved.
 
-    Raises
-    ------
-    ValueError : its embedding has not three dimensions, as that of ridge or UMAP
+    Raises ValueError where its embedding has not three dimensions, as that of ridge or UMAP.
     """
     name = longest(models)[0]
     if models[name].get_params().get("n_components") != 3:
@@ -127,9 +120,7 @@ class Fit(NamedTuple):
 def held_out(session: Session, number: int) -> list[np.ndarray]:
     """Blocks of a fifth of the trials, uninterrupted in time: ``number`` bool arrays (n_trials,), at most 5.
 
-    Raises
-    ------
-    ValueError : fewer than ten trials
+    Raises ValueError for fewer than ten trials.
     """
     if session.n_trials < 2 * FIFTHS:
         raise ValueError(f"{session.name}: {session.n_trials} usable trials; folds need at least 10")

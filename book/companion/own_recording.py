@@ -21,9 +21,7 @@ ALIKE = 0.9  # correlation of two units' rates from which they look like one uni
 def find_recording(data: str, path: str = "") -> Path | None:
     """The NWB file to read: the reader's, or one that comes with the book; None for simulated data.
 
-    Raises
-    ------
-    FileNotFoundError : no such file, with the whole path that was looked for
+    Raises FileNotFoundError with the whole path that was looked for.
     """
     if data == "simulated":
         return None
@@ -76,20 +74,15 @@ def parse_names(given: str | Iterable[str]) -> list[str]:
 def read(path: Path | None, *, keep: str, counts: str, **options) -> tuple[Session, pd.DataFrame]:
     """Read the recording, and count the trials that are not used.
 
+    Returns a Session, and a DataFrame with the columns trials and why, one row a reason. Raises what
+    `nerlib.read_nwb` raises.
+
     Parameters
     ----------
     path : as of `find_recording`
     keep : str, as in `parse_keep`
     counts : str, as in `nerlib.read_nwb`; "" is spike times, or the counts of the bundled recording
     **options : the other parameters of `nerlib.read_nwb`; "" stands for None
-
-    Returns
-    -------
-    Session, and a DataFrame with the columns trials and why, one row a reason
-
-    Raises
-    ------
-    as `nerlib.read_nwb`
     """
     if path is None:
         session = catalogue.load_session(SIMULATED, smoothing=options["smoothing"])
@@ -112,10 +105,8 @@ def read(path: Path | None, *, keep: str, counts: str, **options) -> tuple[Sessi
 def check_units(session: Session) -> pd.DataFrame:
     """Units that are silent, or there twice, or suspiciously alike.
 
-    Returns
-    -------
-    DataFrame, one row a unit: unit (from 0, in the order of the file), rate (spikes/s, in the trials),
-    problem (text, "" for none) and dropped (bool: silent, or equal to an earlier unit in every bin)
+    Returns a DataFrame, one row a unit: unit (from 0, in the order of the file), rate (spikes/s, in the
+    trials), problem (text, "" for none) and dropped (bool: silent, or equal to an earlier unit in every bin).
     """
     rates = np.round(session.rates, 9)
     silent = (rates == 0).all(axis=0)
@@ -137,14 +128,8 @@ def check_units(session: Session) -> pd.DataFrame:
 def check_trials(session: Session, still: float) -> pd.DataFrame:
     """The peak speed of each trial.
 
-    Returns
-    -------
-    DataFrame, one row a trial: trial (its id), peak_speed (mm/s) and dropped (bool: below the share ``still``
-    of the median trial's peak)
-
-    Raises
-    ------
-    ValueError : nothing moves in any trial
+    Returns a DataFrame, one row a trial: trial (its id), peak_speed (mm/s) and dropped (bool: below the share
+    ``still`` of the median trial's peak). Raises ValueError where nothing moves in any trial.
     """
     peak = np.maximum.reduceat(np.linalg.norm(session.velocity, axis=1), session.trial_starts)
     if not peak.any():
@@ -162,13 +147,12 @@ def clean(session: Session, units: pd.DataFrame, trials: pd.DataFrame) -> Sessio
 def describe(session: Session) -> str:
     """What is read, in one line of Markdown."""
     kind = "SIMULATED" if session.simulated else "Recorded"
-    size = (
-        f"{session.n_trials} trials of {session.trial_lengths.max()} bins of {1000 * session.bin_width:g} ms"
-    )
+    bins = f"{session.trial_lengths.max()} bins of {1000 * session.bin_width:g} ms"
     moves = f"velocity in {session.velocity.shape[1]} columns"
     aims = "no directions" if session.direction is None else f"{len(set(session.direction))} directions"
     units = f"{session.rates.shape[1]} units"
-    return f"**{kind}** · {session.name} {session.area}: {units}, {size}, {moves}, {aims}."
+    trials = f"{session.n_trials} trials of {bins}"
+    return f"**{kind}** · {session.name} {session.area}: {units}, {trials}, {moves}, {aims}."
 
 
 def colored(session: Session) -> Session:

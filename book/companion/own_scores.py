@@ -14,29 +14,28 @@ import pandas as pd
 
 from companion import interactive
 from companion.comparison import METRICS
+from companion.intervals import LEVEL, number
 from companion.own_folds import Fit, longest
 from companion.own_recording import colored
 from nerlib import metrics, plots
 from nerlib.session import Session
 
 SCORES = METRICS | {"single_trial_correlation": "single trials, correlation"}
-LEVEL = 0.95
 _DRAWS = 2000
 
 
 def draws(session: Session, fits: list[Fit]) -> dict[str, np.ndarray]:
     """Every score of one method over its blocks of held-out trials, and how it varies over draws of trials.
 
+    Returns a dict: key of `SCORES` -> array (1 + 2000,), the score first, then those of the draws. Without
+    directions, the first two scores alone. The last is the correlation of what is left of decoded and true
+    velocity when the average of each direction and time bin in the block is removed
+    (`nerlib.metrics.single_trial`).
+
     Parameters
     ----------
     session : Session that the method was fitted to
     fits : list of Fit, one a block
-
-    Returns
-    -------
-    dict: key of `SCORES` -> array (1 + 2000,), the score first, then those of the draws. Without directions,
-    the first two scores alone. The last is the correlation of what is left of decoded and true velocity when
-    the average of each direction and time bin in the block is removed (`nerlib.metrics.single_trial`)
     """
     blocks = [_sums(session.select(one.held), one) for one in fits]
     sums = {key: np.concatenate([block[key] for block in blocks]) for key in blocks[0]}
@@ -65,8 +64,8 @@ def _sums(test, one):
         parts = (np.ones_like(its), its, its**2, (its - decoded[key]) ** 2)
         found[key] = np.stack([per_trial(part) for part in parts], axis=1)
     if one.direction is not None:
-        correct = (one.direction == test.direction)[test.trial_starts + one.peak_bin]
-        found["direction_accuracy"] = correct.astype(float)
+        bins = test.trial_starts + np.minimum(one.peak_bin, test.trial_lengths - 1)
+        found["direction_accuracy"] = (one.direction == test.direction)[bins].astype(float)
         rest_true, rest = (_beyond_average(values, test) for values in (test.velocity, one.velocity))
         parts = (rest_true * rest, rest_true**2, rest**2)
         found["single_trial_correlation"] = np.stack([per_trial(part) for part in parts], axis=1)
@@ -74,8 +73,13 @@ def _sums(test, one):
 
 
 def _beyond_average(values, session):
-    which = np.unique(session.direction, return_inverse=True)[1]
-    return values - session.average_by_direction(values)[1][which, session.bin_in_trial]
+    """Values less the average of their direction and time bin; 0 beyond the shortest trial."""
+    directions, averages = session.average_by_direction(values)
+    kept = session.bin_in_trial < averages.shape[1]
+    which = np.searchsorted(directions, session.direction[kept])
+    rest = np.zeros(values.shape)
+    rest[kept] = values[kept] - averages[which, session.bin_in_trial[kept]]
+    return rest
 
 
 def _r2(sums):
@@ -97,10 +101,8 @@ def _interval(values):
 def table(session: Session, fits: list[Fit]) -> pd.DataFrame:
     """Scores of all methods with their 95 % intervals over held-out trials.
 
-    Returns
-    -------
-    DataFrame, one row a method (`Fit.name`) and score: method, metric, score, low, high, train_trials (mean
-    over blocks), test_trials, blocks
+    Returns a DataFrame, one row a method (`Fit.name`) and score: method, metric, score, low, high,
+    train_trials (mean over blocks), test_trials, blocks.
     """
     rows = []
     for name, its in _by_name(fits).items():
@@ -118,9 +120,7 @@ def table(session: Session, fits: list[Fit]) -> pd.DataFrame:
 def gain(session: Session, fits: list[Fit], other: list[Fit]) -> dict:
     """By how much the first fits exceed the others in R² of velocity on the same trials: score, low, high.
 
-    Raises
-    ------
-    ValueError : other trials were held out
+    Raises ValueError where other trials were held out.
     """
     if not np.array_equal([one.held for one in fits], [one.held for one in other]):
         raise ValueError(f"{fits[0].name} and {other[0].name} were scored on different trials")
@@ -130,25 +130,18 @@ def gain(session: Session, fits: list[Fit], other: list[Fit]) -> dict:
 def gains(session: Session, fits: list[Fit], fewer: list[Fit]) -> pd.DataFrame:
     """What history, the first method and more trials bring, as differences of the R² of velocity.
 
+    Returns a DataFrame: change (text), score (the difference), low, high.
+
     Parameters
     ----------
     session, fits : as in `table`
     fewer : list of Fit, on a part of the training trials, of some of the methods and the first block
-
-    Returns
-    -------
-    DataFrame: change (text), score (the difference), low, high
     """
     named = _by_name(fits)
     best = longest(named)
-    pairs = [
-        (name, other) for name in best for other in named if _kind(name) == _kind(other) and name != other
-    ]
-    pairs += [(best[0], other) for other in best[1:]]
-    rows = [
-        {"change": f"{name} instead of {other}", **gain(session, named[name], named[other])}
-        for name, other in pairs
-    ]
+    pairs = [(a, b) for a in best for b in named if _kind(a) == _kind(b) and a != b]
+    pairs += [(best[0], b) for b in best[1:]]
+    rows = [{"change": f"{a} instead of {b}", **gain(session, named[a], named[b])} for a, b in pairs]
     for one in fewer:
         full = named[one.name][0]
         change = f"{one.name}: {full.n_train} training trials instead of {one.n_train}"
@@ -185,7 +178,7 @@ def _by_name(fits):
 
 def in_words(row: dict | pd.Series, sign: str = "") -> str:
     """ "0.83 [0.80, 0.85]"; with ``sign`` "+", "+0.03 [+0.01, +0.05]"."""
-    return f"{row['score']:{sign}.2f} [{row['low']:{sign}.2f}, {row['high']:{sign}.2f}]"
+    return number(row["score"], row["low"], row["high"], digits=2, sign=sign)
 
 
 def wide(scores: pd.DataFrame) -> pd.DataFrame:
@@ -200,11 +193,8 @@ def consistency(session: Session, fits: list[Fit]) -> pd.DataFrame:
     """How alike a method's embeddings are that were fitted without different blocks of trials.
 
     Two embeddings of the trials of both blocks, each trial seen in training by one of the two fits, are laid
-    over each other by Procrustes analysis (`nerlib.metrics.consistency`).
-
-    Returns
-    -------
-    DataFrame, one row a method: method, pairs, mean and lowest consistency (R²: 1 the same shape, 0 none)
+    over each other by Procrustes analysis (`nerlib.metrics.consistency`). Returns a DataFrame, one row a
+    method: method, pairs, mean and lowest consistency (R²: 1 the same shape, 0 none).
     """
     rows = []
     for name, its in _by_name(fits).items():
@@ -223,6 +213,9 @@ def take_away(
 ) -> list[Path]:
     """Write what a reader takes home: tables (CSV), the embedding's figure (PDF and HTML) and the model.
 
+    Returns a list of the files: embedding.csv, scores.csv, units.csv, embedding.pdf, embedding.html,
+    model.safetensors.
+
     Parameters
     ----------
     folder : created if it is not there
@@ -230,10 +223,6 @@ def take_away(
     one : Fit whose embedding and model are written; a model without ``save`` (as PCA's) is not
     scores : DataFrame of `table`
     units : DataFrame of `own_recording.check_units`, which tells the units that the model expects
-
-    Returns
-    -------
-    list of the files: embedding.csv, scores.csv, units.csv, embedding.pdf, embedding.html, model.safetensors
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -8,38 +8,29 @@ import numpy as np
 from nerlib.data.preprocess import smooth
 
 LENGTH, BIN_WIDTH = 200.0, 0.05  # cm, s
+N_LAPS, N_BINS, N_UNITS = 40, 160, 60  # laps, bins of each lap, units
 
 
-def simulate_track(
-    seed: int, *, n_laps: int = 40, n_bins: int = 160, n_units: int = 60
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def simulate_track(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Laps along a track of 200 cm, one way, at a speed that varies, while the animal looks around.
 
     Half of the units have a place field, the other half a preferred heading; spikes are Poisson, counted in
-    bins of 50 ms and smoothed within a lap by a Gaussian of 100 ms.
-
-    Parameters
-    ----------
-    seed : int
-    n_laps, n_bins, n_units : int, laps, bins of each lap, units
-
-    Returns
-    -------
-    rates (T, units) in spikes/bin, position (T,) in cm, heading (T,) in degrees from 0 to 360, lap (T,) int
+    bins of 50 ms and smoothed within a lap by a Gaussian of 100 ms. Returns rates (T, units) in spikes/bin,
+    position (T,) in cm, heading (T,) in degrees from 0 to 360, and lap (T,) int.
     """
     rng = np.random.default_rng(seed)
-    steps = rng.gamma(2.0, size=(n_laps, n_bins)).cumsum(axis=1)
+    steps = rng.gamma(2.0, size=(N_LAPS, N_BINS)).cumsum(axis=1)
     position = (LENGTH * steps / steps[:, -1:]).ravel()
-    turns = smooth(rng.normal(0, 60, (n_laps * n_bins, 1)), 10, np.full(n_laps, n_bins)).ravel()
-    heading = turns.reshape(n_laps, n_bins).cumsum(axis=1) + rng.uniform(0, 360, (n_laps, 1))
+    turns = smooth(rng.normal(0, 60, (N_LAPS * N_BINS, 1)), 10, np.full(N_LAPS, N_BINS)).ravel()
+    heading = turns.reshape(N_LAPS, N_BINS).cumsum(axis=1) + rng.uniform(0, 360, (N_LAPS, 1))
     heading = heading.ravel() % 360
-    n_place = n_units // 2
-    fields, preferred = rng.uniform(0, LENGTH, n_place), rng.uniform(0, 360, n_units - n_place)
+    n_place = N_UNITS // 2
+    fields, preferred = rng.uniform(0, LENGTH, n_place), rng.uniform(0, 360, N_UNITS - n_place)
     at_place = np.exp(-0.5 * ((position[:, None] - fields) / 15) ** 2)
     at_heading = np.exp(2 * (np.cos(np.deg2rad(heading[:, None] - preferred)) - 1))
     hz = 0.5 + 20 * np.hstack([at_place, at_heading])
-    rates = smooth(rng.poisson(hz * BIN_WIDTH), 2, np.full(n_laps, n_bins))
-    return rates, position, heading, np.repeat(np.arange(n_laps), n_bins)
+    rates = smooth(rng.poisson(hz * BIN_WIDTH), 2, np.full(N_LAPS, N_BINS))
+    return rates, position, heading, np.repeat(np.arange(N_LAPS), N_BINS)
 
 
 def median_errors(position: tuple, heading: tuple) -> tuple[float, float]:

@@ -106,6 +106,21 @@ def made(session, velocity, direction=None):
     return Fit("made", None, held, 0, np.zeros((len(velocity), 3)), velocity, direction, None)
 
 
+def test_a_trial_that_ends_before_the_peak_bin_is_scored_in_its_own_last_bin():
+    """The second trial has half the bins, and the direction of the third is decoded wrongly."""
+    whole = make_session(n_bins=16)
+    kept = (whole.trial != 1) | (whole.bin_in_trial < 8)
+    session = Session(
+        *(values[kept] for values in (whole.rates, whole.velocity, whole.direction, whole.trial))
+    )
+    velocity = session.velocity + np.random.default_rng(0).normal(0, 20, session.velocity.shape)
+    direction = np.where(session.trial == 2, session.direction + 45, session.direction)
+    found = own_scores.draws(session, [made(session, velocity, direction)._replace(peak_bin=8)])
+    assert found["direction_accuracy"][0] == pytest.approx(1 - 1 / 40)
+    expected = metrics.single_trial(velocity, session)["single_trial_correlation"]
+    assert found["single_trial_correlation"][0] == pytest.approx(expected, abs=1e-9)
+
+
 def test_intervals_hold_the_truth_as_often_as_they_say(monkeypatch):
     """R² of 0.8 by construction, errors that trials share in part: 200 recordings of 40 trials."""
     monkeypatch.setattr(own_scores, "_DRAWS", 300)
@@ -156,7 +171,7 @@ def test_gains_name_what_they_compare_and_agree_with_the_scores(fits):
             "better than ridge, 4 bins here (+0.03 [+0.01, +0.05])",
             "a doubling usually brings less",
         ),
-        (-0.01, 0.07, "about as well as ridge, 4 bins here (+0.03 [-0.01, +0.07])", "promise little"),
+        (-0.01, 0.07, "about as well as ridge, 4 bins here (+0.03 [−0.01, +0.07])", "promise little"),
         (-0.07, -0.01, "worse than ridge, 4 bins here", "promise little"),
     ],
 )
