@@ -21,16 +21,14 @@ METRICS = {
 def compare(records: list[dict], published: str) -> pd.DataFrame:
     """Our scores within sessions next to the paper's, one row a score.
 
+    Returns a DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and
+    "paper". The paper's value is in the rows of protocol "published" and the linear decoder; elsewhere, and
+    for simulated sessions, it is NaN.
+
     Parameters
     ----------
     records : list of dict of `nerlib.experiments.run`
     published : path of published_within_session.csv, the scores that the authors published
-
-    Returns
-    -------
-    DataFrame: the columns of the records with "recording" (session and area), "metric", "ours" and "paper".
-        The paper's value is in the rows of protocol "published" and the linear decoder; elsewhere, and for
-        simulated sessions, it is NaN.
     """
     paper = pd.read_csv(published, dtype={"date": str}).rename(columns=RENAMED).assign(decoder="linear")
     ours = pd.DataFrame(records)

@@ -17,7 +17,8 @@ def trajectory_geometry(
     """Test the claim that latent trajectories align with hand position and direction (Figure 2 of the paper).
 
     Maps, planes and axes are fitted on training averages of each direction, and held-out trials are scored.
-    No value changes when the embedding is rotated, reflected, shifted or scaled.
+    No value changes when the embedding is rotated, reflected, shifted or scaled. Raises ValueError for shapes
+    that disagree, fewer than 2 dimensions or 3 common directions, and averages that are all alike.
 
     Parameters
     ----------
@@ -36,10 +37,6 @@ def trajectory_geometry(
     - neighbor_separation : area under the ROC curve of two neighbouring directions, held-out trials projected
       on the line between their training averages; mean over pairs and over bins weighted by hand speed, in
       [0, 1]; 0.5 by chance
-
-    Raises
-    ------
-    ValueError : shapes that disagree, fewer than 2 dimensions or 3 common directions, averages all alike
     """
     embeddings = [check_embedding(*pair) for pair in ((embedding_train, train), (embedding_test, test))]
     d = [z.shape[1] for z in embeddings]

@@ -18,6 +18,8 @@ _SIMULATED = [group for group in GROUPS if group[1] in (STRAIGHT[0], STRAIGHT[-1
 def open_maze(data: str) -> tuple[dict, np.ndarray, str]:
     """The groups of trials that the paper embeds (Figure 8), from the recording or from the simulator.
 
+    Raises ValueError for unknown ``data``, and DataError where the recording is present, but damaged.
+
     Parameters
     ----------
     data : "simulated" or "recorded"; simulated sessions, marked as such, replace an unavailable recording
@@ -27,10 +29,6 @@ def open_maze(data: str) -> tuple[dict, np.ndarray, str]:
     groups : dict, (task, trial types) of `GROUPS` -> Session; from the simulator four of the eight
     versions : int array, by trial id: 0 where the trial was straight, 1 and 2 where it was curved
     reason : str, why the recording is unavailable; empty otherwise
-
-    Raises
-    ------
-    ValueError, DataError : unknown ``data``; the recording is present, but damaged
     """
     if data not in ("simulated", "recorded"):
         raise ValueError(f'data must be "simulated" or "recorded", got {data!r}')

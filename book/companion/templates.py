@@ -21,14 +21,9 @@ def records(sessions: list[Session]) -> list[dict]:
       regression. It sees the whole trial, so it is no decoder in real time;
     - time alone: the mean velocity of all training trials.
 
-    Returns
-    -------
-    list of dict, one a session and template: protocol "corrected", split "test", decoder "linear", seed None;
-    direction accuracy is that of the template's direction, and missing for time alone
-
-    Raises
-    ------
-    ValueError : a session without directions, or with directions in the test trials alone
+    Returns a list of dict, one a session and template: protocol "corrected", split "test", decoder "linear",
+    seed None; direction accuracy is that of the template's direction, and missing for time alone. Raises
+    ValueError for a session without directions, and for directions in the test trials alone.
     """
     return [record for session in sessions for record in _templates(session)]
 
