@@ -147,21 +147,19 @@ def claim_leads(
     scores = scores[scores["metric"] == metric]
     rivals = [name for name in scores["method"].unique() if name != "NER"]
     leads = {name: lead for name in rivals if (lead := intervals.lead(scores, "NER", name))}
+    sure = {name: lead.mean if lead.low is None else lead.low for name, lead in leads.items()}
     controls = [name for name in leads if name.split(",")[0] in (*CONTROLS, FLAT)]
     kinds = {"the paper's methods": sorted(leads.keys() - controls), "the controls": controls}
-    rows = []
+    rows, measure = [], f"lead in {METRICS.get(metric, metric)}"
     for kind, others in kinds.items():
         if others:
-            best = min(others, key=lambda name: leads[name].mean if (low := leads[name].low) is None else low)
+            best = min(others, key=lambda name: sure[name])
             lead = leads[best]
             reason = f"least certain over {best}; NER is ahead in {lead.positive} of {lead.values}"
             seconds = _fitting_seconds(scores[scores["method"].isin(["NER", *others])])
             shown = front if kind == "the paper's methods" else ""
             about: dict = {"lead": True, "reason": reason, "seconds": seconds, "front": shown}
-            text, measure = (
-                f"{where}: NER against the best of {kind}",
-                f"lead in {METRICS.get(metric, metric)}",
-            )
+            text = f"{where}: NER against the best of {kind}"
             rows.append(claim(text, sessions, measure, lead, **about))
     return rows
 
