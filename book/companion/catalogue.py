@@ -163,10 +163,10 @@ def load_session(
     area = areas[0] if area is None else area
     if area not in areas:
         raise ValueError(f"{name} has no area {area!r}; it has {', '.join(areas)}")
+    if smooth_sd != PAPER_SD and (found or not find_entry(name).bundled):
+        raise ValueError(f"{name} is not bundled, so its smooth_sd is {PAPER_SD} s; got {smooth_sd}")
     if found:
         return simulate_session(area=area, day=day, smoothing=smoothing)
-    if smooth_sd != PAPER_SD and not find_entry(name).bundled:
-        raise ValueError(f"{name} is not bundled, so its smooth_sd is {PAPER_SD} s; got {smooth_sd}")
     path = find_file(name)
     if path.suffix == ".nwb":
         if name == "MC_Maze":

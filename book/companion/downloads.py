@@ -44,7 +44,7 @@ def fetch(entry: Entry) -> Path:
     DataError : a file outside the cache, or a download, that fails its checksum
     """
     path = entry.cached
-    if entry.path not in (None, path):
+    if entry.bundled or entry.path not in (None, path):
         return catalogue.find_file(entry)
     note = path.with_name(f"{path.name}.checksum")  # of MC_Maze
     expected = f"git:{entry.blob}" if entry.blob else note.read_text() if note.is_file() else ""

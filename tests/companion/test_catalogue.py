@@ -147,8 +147,12 @@ def test_wide_smoothing_does_not_tell_where_a_trial_ends(smoothing):
         session = load_session("Han_20171201", smoothing=smoothing, **options)
         means.append(session.rates.reshape(session.n_trials, session.trial_lengths[0], -1).mean(axis=(0, 2)))
     assert np.allclose(means[1][[0, 1, -2, -1]], means[0][[0, 1, -2, -1]], rtol=0.04)
-    with pytest.raises(ValueError, match="Mihili_20140218 is not bundled, .* got 0.11"):
-        load_session("Mihili_20140218", smooth_sd=0.11)
+
+
+@pytest.mark.parametrize("name", ["Mihili_20140218", "Sim_M1_day000"])
+def test_another_width_is_refused_where_it_would_change_nothing(name):
+    with pytest.raises(ValueError, match=f"{name} is not bundled, .* got 0.11"):
+        load_session(name, smooth_sd=0.11)
 
 
 def test_causal_smoothing_is_a_choice():

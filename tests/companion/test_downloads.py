@@ -150,6 +150,17 @@ def test_the_command_says_what_failed(tmp_path):
     assert f"{NAME}: no connection to https://api.github.com" in done.stderr
 
 
+def test_a_missing_recording_is_restored_with_git_and_not_downloaded(
+    server, requests_seen, tmp_path, monkeypatch
+):
+    """The authors' file in the cache would not be read, as the recording comes with the book."""
+    (tmp_path / "checksums.txt").write_bytes((catalogue.RECORDINGS / "checksums.txt").read_bytes())
+    monkeypatch.setattr(catalogue, "RECORDINGS", tmp_path)
+    with pytest.raises(catalogue.Unavailable, match="Han_20171204.nwb is missing, restore it with `git"):
+        fetch("Han_20171204")
+    assert requests_seen == []
+
+
 def test_no_connection(server, monkeypatch):
     use_address(monkeypatch, "http://127.0.0.1:9")  # nothing listens there
     with pytest.raises(FileNotFoundError, match="no connection to http://127.0.0.1:9.*that NERLIB"):
