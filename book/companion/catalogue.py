@@ -14,7 +14,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 import pooch
 
 from companion.authors_files import read_authors_mat
@@ -77,9 +76,8 @@ class Entry:
         elif os.environ.get("NERLIB_DATA"):
             folder = Path(os.environ["NERLIB_DATA"]).expanduser()
             if not folder.is_dir():
-                raise FileNotFoundError(
-                    f"NERLIB_DATA is {folder}, which is not a folder; correct or unset it"
-                )
+                problem = f"NERLIB_DATA is {folder}, which is not a folder"
+                raise FileNotFoundError(f"{problem}; correct or unset it")
             places = [folder / self.file, folder / self.cached.parent.name / self.file, self.cached]
         return next((place for place in places if place.is_file()), None)
 
@@ -123,40 +121,22 @@ def find_entry(name: str) -> Entry:
     raise ValueError(f"unknown session {name!r}; {hint}")
 
 
-def list_sessions() -> pd.DataFrame:
-    """All recorded sessions of the paper.
-
-    Returns
-    -------
-    pandas.DataFrame with columns name, areas (tuple), monkey, date, licence, bundled (bool: it comes with the
-    book), present (bool: the file is here, not yet verified) and where (its path, else its address)
-    """
-    table = pd.DataFrame(ENTRIES)[["name", "areas", "monkey", "date"]]
-    table["licence"] = ["CC0" if entry.blob else "CC-BY-4.0" for entry in ENTRIES]
-    table["bundled"] = [entry.bundled for entry in ENTRIES]
-    table["present"] = [entry.path is not None for entry in ENTRIES]
-    table["where"] = [str(entry.path or entry.address) for entry in ENTRIES]
-    return table
-
-
 def load_session(
     name: str, area: str | None = None, *, smoothing: str = "published", smooth_sd: float = PAPER_SD
 ) -> Session:
     """One of the paper's sessions, verified, or a simulated one.
 
+    Raises ValueError for an unknown area or smoothing, and for another width of a session that is not
+    bundled; FileNotFoundError (Unavailable) where the file is not here; DataError where it is damaged.
+
     Parameters
     ----------
-    name : str, as in ``list_sessions()``, e.g. "Chewie_20161007" or "MC_Maze" (with all its trials), or a
-        simulated one, e.g. "Sim_M1_day000"
+    name : str, of one of the `ENTRIES`, e.g. "Chewie_20161007" or "MC_Maze" (with all its trials), or of a
+        simulated session, e.g. "Sim_M1_day000"
     area : str or None, "M1", "PMd", "S1" (MC_Maze: "M1+PMd"); None is the session's first area
     smoothing, smooth_sd : as in `nerlib.read_nwb`; another width than the paper's for bundled sessions alone.
         These hold four bins before and after each trial. Where a wider kernel reaches beyond them, the rate
         is the mean of the bins that are there: with zeros, low rates would tell where a trial begins or ends
-
-    Raises
-    ------
-    ValueError : unknown area or smoothing; another width for a session that is not bundled
-    FileNotFoundError, DataError : (Unavailable) the file is not here; the file is damaged
     """
     found, day = _parse_simulated(name) if name.startswith("Sim_") else (None, None)
     areas = (found,) if found else find_entry(name).areas
@@ -200,18 +180,13 @@ def open_sessions(
 ) -> tuple[list[Session], list[tuple[str, str, str]]]:
     """The sessions that a chapter analyses; those that are unavailable are reported, never replaced.
 
+    Returns the sessions, and a list of (name, area, reason) of those that are unavailable. Raises ValueError
+    for unknown ``data``, name or area, and DataError for a file that is present but damaged.
+
     Parameters
     ----------
     data : "simulated" or "recorded" (the paper's centre-out sessions)
     names, areas : str, list of str or None, only these; None is all recorded sessions, or `SIMULATED`
-
-    Returns
-    -------
-    (list of Session, list of (name, area, reason)) : the sessions, and those that are unavailable and why
-
-    Raises
-    ------
-    ValueError, DataError : unknown ``data``, name or area; a file that is present but damaged
     """
     if data not in ("simulated", "recorded"):
         raise ValueError(f'data must be "simulated" or "recorded", got {data!r}')
@@ -250,12 +225,10 @@ def _open_recorded(names, areas):
 
 
 def find_file(name: str | Entry) -> Path:
-    """The path of the file of an ``Entry``, or of a name in ``list_sessions()``; verified every time.
+    """The path of the file of an ``Entry``, or of the name of one of the `ENTRIES`; verified every time.
 
-    Raises
-    ------
-    FileNotFoundError : (Unavailable) it is not here; the message says how to get it
-    ValueError, DataError : unknown name; a file that fails its checksum
+    Raises FileNotFoundError (Unavailable) where it is not here, with a message that says how to get it;
+    ValueError for an unknown name, and DataError for a file that fails its checksum.
     """
     entry = find_entry(name) if isinstance(name, str) else name
     name, path = entry.name, entry.path

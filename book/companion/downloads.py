@@ -36,12 +36,9 @@ def fetch_all(names: list[str] | None = None) -> list[str]:
 def fetch(entry: Entry) -> Path:
     """The path of a session's file, downloaded into the cache where it is not here, and verified.
 
-    A download that broke off goes on where it stopped; a damaged file in the cache is replaced.
-
-    Raises
-    ------
-    FileNotFoundError : (Unavailable) it could not be downloaded; the message says what else to do
-    DataError : a file outside the cache, or a download, that fails its checksum
+    A download that broke off goes on where it stopped; a damaged file in the cache is replaced. Raises
+    FileNotFoundError (Unavailable) where it could not be downloaded, with a message that says what else to
+    do; DataError for a file outside the cache, or a download, that fails its checksum.
     """
     path = entry.cached
     if entry.bundled or entry.path not in (None, path):

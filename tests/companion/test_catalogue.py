@@ -1,6 +1,7 @@
 import hashlib
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -17,25 +18,26 @@ BLOB = hashlib.sha1(b"blob %d\0" % len(PAYLOAD) + PAYLOAD).hexdigest()
 
 
 def test_the_papers_sessions():
-    table = catalogue.list_sessions()
-    assert table.name.is_unique and len(table) == 20
-    assert table.monkey.value_counts().to_dict() == {"Chewie": 10, "Mihili": 6, "Han": 3, "Jenkins": 1}
-    assert sum("M1" in areas for areas in table.areas) == 16
-    assert sum("PMd" in areas for areas in table.areas) == 12
-    assert not any(
-        "PMd" in areas for name, areas in zip(table.name, table.areas, strict=True) if "_2015" in name
-    )
-    blobs = [entry.blob for entry in catalogue.ENTRIES[:-1]]
+    entries = catalogue.ENTRIES
+    assert len({entry.name for entry in entries}) == len(entries) == 20
+    counts = Counter(entry.monkey for entry in entries)
+    assert counts == {"Chewie": 10, "Mihili": 6, "Han": 3, "Jenkins": 1}
+    assert sum("M1" in entry.areas for entry in entries) == 16
+    assert sum("PMd" in entry.areas for entry in entries) == 12
+    assert not any("PMd" in entry.areas for entry in entries if "_2015" in entry.name)
+    *blobs, of_maze = [entry.blob for entry in entries]
     assert len(set(blobs)) == 19 and all(len(bytes.fromhex(blob)) == 20 for blob in blobs)
-    assert set(table.name[table.bundled]) == set(RECORDED) and table.present[table.bundled].all()
-    assert table.licence.tolist() == ["CC0"] * 19 + ["CC-BY-4.0"]
+    bundled = [entry for entry in entries if entry.bundled]
+    assert {entry.name for entry in bundled} == set(RECORDED) and all(entry.path for entry in bundled)
+    assert of_maze is None
 
 
 def test_listing_imports_nothing_heavy_and_downloads_nothing(tmp_path):
     code = (
-        "import sys; from companion.catalogue import list_sessions; table = list_sessions(); "
-        "assert (table.present == table.bundled).all() and table.bundled.sum() == 11; "
-        "assert table['where'][~table.present].str.startswith('https://').all(); "
+        "import sys; from companion.catalogue import ENTRIES; "
+        "absent = [entry for entry in ENTRIES if entry.path is None]; "
+        "assert absent == [entry for entry in ENTRIES if not entry.bundled] and len(absent) == 9; "
+        "assert all(entry.address.startswith('https://') for entry in absent); "
         "heavy = {'pynwb', 'h5py', 'scipy', 'torch', 'sklearn'} & set(sys.modules); assert not heavy, heavy"
     )
     env = {"NERLIB_CACHE": str(tmp_path), "PYTHONPATH": ":".join(sys.path)}
@@ -98,7 +100,7 @@ def test_else_from_the_cache(known):
 def test_nerlib_data_must_be_a_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("NERLIB_DATA", str(tmp_path / "typo"))
     with pytest.raises(FileNotFoundError, match="NERLIB_DATA is .*typo, which is not a folder"):
-        catalogue.list_sessions()
+        find_file(NAME)
 
 
 def test_a_damaged_or_missing_recording_says_how_to_restore_it(bundle):

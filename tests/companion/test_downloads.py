@@ -86,8 +86,7 @@ def test_download_is_verified_kept_and_not_repeated(server, answers, requests_se
     assert fetch(NAME) == path
     assert requests_seen == [(f"/blobs/{BLOB}", "application/vnd.github.raw", None)]
     assert files_below(catalogue.cache_folder()) == [path.name]
-    row = catalogue.list_sessions().set_index("name").loc[NAME]
-    assert row.present and row["where"] == str(path)
+    assert catalogue.find_entry(NAME).path == path
 
 
 @pytest.mark.parametrize(
