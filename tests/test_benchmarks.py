@@ -153,7 +153,7 @@ def test_best_is_what_the_kept_validation_scores_choose(best, profile):
     records = json.loads(best.PATH.read_text())["records"]
     validated = [r for r in records if r["split"] == "validation"]
     chosen = best.chosen("NER", profile, validated)
-    assert chosen["smooth_sd"] == paper.SMOOTHING[profile]["smooth_sd"]
+    assert chosen["smooth_sd"] == 0.11  # s, as in `companion.paper`
     built = best.build("NER", chosen, best.n_members("NER", validated))
     assert repr(built.get_params()) == repr(paper.make_method("NER", profile).get_params())
 

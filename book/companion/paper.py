@@ -1,11 +1,13 @@
 """The settings of the paper for every method that the book compares, and quicker ones.
 
-"paper": those of the paper. "fast": a fraction of the time; NER's held-out scores are higher on average
-and on no recording lower by more than 0.01 (benchmarks/speed.py). For the methods with an encoder these are
-the defaults of the estimators, chosen on validation trials taken out of training (benchmarks/validation.py).
+"paper": the settings of the paper. "fast": a fraction of the time; NER's held-out scores are higher on
+average and on no recording lower by more than 0.01 (benchmarks/speed.py). For the methods with an encoder
+these are the defaults of the estimators, chosen on validation trials taken out of training
+(benchmarks/validation.py).
 "quick": the settings of "fast"; chapters run one seed and leave out the methods that `rivals` leaves out.
 "best" and "causal" are NER beyond the paper: an ensemble with history and neuron dropout, on rates that are
-smoothed as `SMOOTHING` says; chosen on validation trials (benchmarks/best.py).
+smoothed with a width of 0.11 s, for "causal" from the past alone; chosen on validation trials
+(benchmarks/best.py).
 """
 
 from collections.abc import Iterable
@@ -23,10 +25,6 @@ PROFILES = ("paper", "fast", "quick")
 _SLOW = ("piVAE", "UMAP", "UMAP-label")
 _PAPER = {"max_iter": 20_000, "batch_size": 512, "learning_rate": 1e-4, "weight_averaging": 0.0}
 _BEYOND = dict(window=15, neuron_dropout=0.3, temperature=0.25, learning_rate=6e-3, weights=(1, 1, 0.5))
-SMOOTHING: dict[str, dict] = {  # of the rates that they are for: options of `nerlib.read_nwb`
-    "best": {"smoothing": "published", "smooth_sd": 0.11},
-    "causal": {"smoothing": "causal", "smooth_sd": 0.11},
-}
 _MEMBERS = {"best": 5, "causal": 5}
 _SETTINGS: dict[str, dict[str, dict]] = {
     "paper": dict.fromkeys(("NER", "CEBRA", "CEBRA-velocity", "CEBRA-16", "MSE bottleneck"), _PAPER)
@@ -42,7 +40,9 @@ _SETTINGS: dict[str, dict[str, dict]] = {
 
 
 def make_method(name: str, profile: str, **overrides) -> BaseEstimator:
-    """Build a method with the settings of a profile.
+    """Build a method with the settings of a profile: an unfitted estimator, label periods `PERIODS` if any.
+
+    Raises ValueError for an unknown method or profile.
 
     "CEBRA" gets the labels of the published runs, the angle in plain degrees among them; "CEBRA-velocity"
     gets velocity alone, and decodes far better; "CEBRA-16" has the 16 dimensions of the paper's kNN decoder.
@@ -52,14 +52,6 @@ def make_method(name: str, profile: str, **overrides) -> BaseEstimator:
     name : str, a key of `nerlib.models.METHODS`
     profile : "paper", "fast" or "quick"; for NER also "best" or "causal"
     **overrides : parameters of the estimator that differ from the profile, e.g. ``random_state=42``
-
-    Returns
-    -------
-    an unfitted estimator, `PERIODS` its label periods if it has any
-
-    Raises
-    ------
-    ValueError : an unknown method or profile
     """
     known = (*PROFILES, *_MEMBERS) if name == "NER" else PROFILES
     if profile not in known:
