@@ -30,9 +30,7 @@ def exchanged(r2: np.ndarray) -> np.ndarray:
 def random_peak(n_trials: int, *, seed: int = 0) -> dict[str, float]:
     """Direction accuracy of guesses at the best of 40 bins, chosen on the scored trials or on others.
 
-    Returns
-    -------
-    dict: "published" and "corrected", as `nerlib.metrics.score` chooses the bin; chance is 1 / 8
+    Returns a dict: "published" and "corrected", as `nerlib.metrics.score` chooses the bin; chance is 1 / 8.
     """
     rng, trial = np.random.default_rng(seed), np.repeat(np.arange(n_trials), 40)
     own = np.repeat(rng.integers(8, size=n_trials), 40) * 45.0
@@ -46,17 +44,13 @@ def random_peak(n_trials: int, *, seed: int = 0) -> dict[str, float]:
 def random_rotation(session: Session, dimensions: int, seed: int = 0) -> dict[str, float]:
     """R² of held-out velocity through a rotation of random numbers onto an embedding that holds velocity.
 
-    The target's embedding knows nothing. Its rotation is fitted to averages of its training trials, or of the
-    test trials that are scored.
+    The target's embedding knows nothing. Returns a dict with the keys "training trials" and "test trials":
+    its trials whose averages the rotation was fitted to; the test trials are those that are scored.
 
     Parameters
     ----------
     session : Session with directions
     dimensions : int, of both embeddings, two or more
-
-    Returns
-    -------
-    dict: "training trials" and "test trials", the trials that the rotation was fitted to
     """
     rng = np.random.default_rng(seed)
     train, test = session.split()
@@ -75,11 +69,9 @@ def random_rotation(session: Session, dimensions: int, seed: int = 0) -> dict[st
 def rotated_scores(runs: Sequence[Run]) -> list[dict]:
     """Held-out scores of each pair of runs of one method, by each rotation that could align the two.
 
-    Returns
-    -------
-    list of dict like those of `nerlib.runs.transfer_run`, linear decoder, with "rotation": the direction
-    (degrees) whose averages of all trials it aligns; or "all trials" or "training trials", from all
-    directions at once. "velocity_r2" has its arguments exchanged, "in_order" has not
+    Returns a list of dict like those of `nerlib.runs.transfer_run`, linear decoder, with "rotation": the
+    direction (degrees) whose averages of all trials it aligns; or "all trials" or "training trials", from all
+    directions at once. "velocity_r2" has its arguments exchanged, "in_order" has not.
     """
     rows = []
     for source in runs:
@@ -114,17 +106,11 @@ def _rotations(source, target):
 def single_rotations(runs: Sequence[Run], published: str) -> list[dict]:
     """For each pair of runs: scores of its rotations from one direction, and the paper's beside them.
 
-    Parameters
-    ----------
-    runs : list of Run
-    published : path of published_cross_session.csv
-
-    Returns
-    -------
-    list of dict: method, session, target; "worst", "mean" and "best" R² of velocity (exchanged) of the
-    rotations from one direction; "paper", its value; "off", how far the nearest of these rotations is from
-    the paper's R² of velocity and of position, the larger of the two; "all_trials" and "training_trials", R²
-    of velocity with arguments in order by one rotation from all directions
+    Returns a list of dict: method, session, target; "worst", "mean" and "best" R² of velocity (exchanged) of
+    the rotations from one direction; "paper", its value; "off", how far the nearest of these rotations is
+    from the paper's R² of velocity and of position, the larger of the two; "all_trials" and
+    "training_trials", R² of velocity with arguments in order by one rotation from all directions.
+    ``published`` is the path of published_cross_session.csv.
     """
     scores = rotated_scores(runs)
     table = compare_transfer(scores, published)
@@ -143,10 +129,7 @@ def single_rotations(runs: Sequence[Run], published: str) -> list[dict]:
 def score_all(runs: Sequence[Run], maze: Sequence[Run], published: str) -> list[dict]:
     """All records of the chapter; "table" says which: "within", "transfer" or "rotations".
 
-    Parameters
-    ----------
-    runs, maze : lists of Run, of M1 and of MC_Maze
-    published : path of published_cross_session.csv
+    ``runs`` are of M1, ``maze`` of MC_Maze; ``published`` is the path of published_cross_session.csv.
     """
     found = {
         "within": authors_embeddings.score_runs([*runs, *maze]),
@@ -175,15 +158,11 @@ def tables(records: Sequence[dict]) -> dict[str, list[dict]]:
 def open_scores(data: str, published: str) -> tuple[dict[str, list[dict]], dict[str, str], str]:
     """The scores of the authors' embeddings: from their files, or as kept where some are not here.
 
-    Returns
-    -------
-    `tables`, the files behind them (name -> git blob), and what to say about them, as Markdown
+    Returns `tables`, the files behind them (name -> git blob), and what to say about them, as Markdown.
     """
-    opened, absent = _open(data, ("M1", "M1+PMd"))
-    if absent:
-        kept = json.loads(authors_embeddings.KEPT.read_text())
-        return tables(kept["records"]), kept["provenance"]["files"], _say_kept(kept, absent)
-    runs, maze = opened
+    (runs, maze), kept, said = _open(data, "M1", "M1+PMd")
+    if said:
+        return tables(kept["records"]), kept["provenance"]["files"], said
     files = {run.file: run.blob for run in [*runs, *maze]}
     said = f"The scores of the authors' embeddings were computed here, from {len(files)} files."
     return tables(score_all(runs, maze, published)), files, said
@@ -194,33 +173,31 @@ def open_curved(data: str) -> tuple[pd.DataFrame, list[authors_embeddings.Author
 
     The scores have the column "recording": task and trial types.
     """
-    opened, absent = _open(data, ("M1+PMd",))
-    kept = json.loads(authors_embeddings.KEPT.read_text())
-    records = tables(kept["records"])["curved"] if absent else authors_embeddings.score_runs(opened[0])
-    said = (
-        _say_kept(kept, absent) if absent else f"Computed here, from {len(opened[0])} files of the authors."
-    )
+    (runs,), kept, said = _open(data, "M1+PMd")
+    records = authors_embeddings.score_runs(runs) if runs else tables(kept["records"])["curved"]
     scores = pd.DataFrame(records)
     scores["recording"] = scores["session"].str.removeprefix("MC_Maze ")
-    return scores, [] if absent else opened[0], said
+    return scores, runs, said or f"Computed here, from {len(runs)} files of the authors."
 
 
-def _open(data, areas):
-    """Runs of the files behind the kept scores, by area, and why they are not all here ("" if they are)."""
-    if data != "recorded":
-        return [], "this page shows simulated data"
-    wanted = json.loads(authors_embeddings.KEPT.read_text())["provenance"]["files"]
-    opened = [authors_embeddings.open_runs(area) for area in areas]
-    absent = sum(file in wanted for _, missing in opened for file in missing)
-    runs = [[run for run in found if run.file in wanted] for found, _ in opened]
-    return runs, f"{absent} of the authors' files are not here" if absent else ""
+def _open(data, *areas):
+    """The runs behind the kept scores by area, the kept scores, and why these are shown ("" if they are not).
 
-
-def _say_kept(kept, why):
-    return (
+    Where a file is not here there are no runs.
+    """
+    kept = json.loads(authors_embeddings.KEPT.read_text())
+    wanted, why = kept["provenance"]["files"], "this page shows simulated data"
+    if data == "recorded":
+        opened = [authors_embeddings.open_runs(area) for area in areas]
+        absent = sum(file in wanted for _, missing in opened for file in missing)
+        if not absent:
+            return [[run for run in runs if run.file in wanted] for runs, _ in opened], kept, ""
+        why = f"{absent} of the authors' files are not here"
+    said = (
         f"**Kept scores.** Scores of the authors' embeddings are of recorded data, computed on "
         f"{kept['provenance']['date']} and kept with the book: {why}; `make fetch` downloads the files."
     )
+    return [[] for _ in areas], kept, said
 
 
 def train_and_test(scores: pd.DataFrame, value: str = "ours") -> pd.DataFrame:
@@ -233,20 +210,14 @@ def train_and_test(scores: pd.DataFrame, value: str = "ours") -> pd.DataFrame:
 def same_rotation(transfer: pd.DataFrame) -> pd.DataFrame:
     """How often the rule of the `published` protocol picks the rotation behind the paper's scores.
 
-    Parameters
-    ----------
-    transfer : DataFrame of `comparison.compare_transfer`
-
-    Returns
-    -------
-    DataFrame, index method: "pairs" of different sessions, "same" (R² of velocity and position both agree to
-    four digits), and the mean R² of velocity, "ours" and "paper"
+    Returns a DataFrame, index method: "pairs" of different sessions, "same" (R² of velocity and position both
+    agree to four digits), and the mean R² of velocity, "ours" and "paper". ``transfer`` is the DataFrame of
+    `comparison.compare_transfer`.
     """
     rows = transfer.query("protocol == 'published' and metric in ['velocity_r2', 'position_r2']")
     rows = rows[rows["from"] != rows["to"]].dropna(subset="paper")
-    agrees = (
-        (rows["ours"] - rows["paper"]).abs().lt(5.1e-5).groupby([rows["method"], rows["recording"]]).all()
-    )
+    close = (rows["ours"] - rows["paper"]).abs() < 5.1e-5
+    agrees = close.groupby([rows["method"], rows["recording"]]).all()
     counts = agrees.groupby("method").agg(pairs="size", same="sum")
     return counts.join(rows[rows["metric"] == "velocity_r2"].groupby("method")[["ours", "paper"]].mean())
 
@@ -267,31 +238,27 @@ def common(scores: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 def main_table(within: pd.DataFrame, transfer: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """Mean scores over the recordings and the pairs that all of some methods have.
 
+    Returns a DataFrame, index method, columns (metric, scores of); "another day, the paper's" are means of
+    the paper's values.
+
     Parameters
     ----------
     within, transfer : DataFrames of `comparison.compare` and `compare_transfer`, linear decoder
     methods : list of str
-
-    Returns
-    -------
-    DataFrame, index method, columns (scores of, metric); "paper" is the mean of the paper's values
     """
-    transfer = transfer[transfer["from"] != transfer["to"]].assign(split="pair")
-    both = pd.concat([common(part, methods) for part in (within, transfer)])
     names = {
         ("train", "published"): "training",
         ("test", "published"): "held out, published",
         ("test", "corrected"): "held out, corrected",
-        ("pair", "published"): "another day, published rule",
+        ("pair", "paper"): "another day, the paper's",
         ("pair", "corrected"): "another day, corrected",
         ("pair", "affine"): "another day, affine map",
     }
+    pairs = common(transfer[transfer["from"] != transfer["to"]], methods).assign(split="pair")
+    paper = pairs[pairs["protocol"] == "published"]
+    paper = paper.assign(ours=paper["paper"], protocol="paper")
+    both = pd.concat([common(within, methods), pairs, paper]).replace({"metric": METRICS})
     both["scores of"] = [names.get(key) for key in zip(both["split"], both["protocol"], strict=True)]
-    paper = both[(both["split"] == "pair") & (both["protocol"] == "published")]
-    paper = paper.assign(ours=paper["paper"], **{"scores of": "another day, the paper's"})
-    both = pd.concat([both, paper]).replace({"metric": METRICS})
-    order = ["training", "held out, published", "held out, corrected", "another day, the paper's"]
-    order += ["another day, corrected", "another day, affine map"]
     means = both.pivot_table("ours", "method", ["metric", "scores of"])
-    wanted = [(m, name) for m in METRICS.values() for name in order if (m, name) in means]
+    wanted = [(m, name) for m in METRICS.values() for name in names.values() if (m, name) in means]
     return means[wanted].loc[list(methods)]
