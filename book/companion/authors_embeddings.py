@@ -16,7 +16,8 @@ import pandas as pd
 
 from companion.catalogue import Entry, cache_folder, find_file
 from nerlib.data import DataError
-from nerlib.runs import Run, score_run, transfer_run
+from nerlib.experiments import transfer
+from nerlib.runs import Run, score_run
 from nerlib.session import Session
 
 FOLDER = "authors_embeddings"
@@ -71,9 +72,8 @@ class AuthorsRun(Run):
 def read_run(entry: EmbeddingEntry) -> AuthorsRun:
     """The embedding of a file and its movements, verified.
 
-    Raises
-    ------
-    FileNotFoundError, DataError : (Unavailable) the file is not here; it is damaged or has another content
+    Raises FileNotFoundError (Unavailable) where the file is not here, and DataError where it is damaged or
+    has another content.
     """
     path, (area,) = find_file(entry), entry.areas
     try:
@@ -127,6 +127,4 @@ def score_runs(runs: Iterable[Run]) -> list[dict]:
 
 def score_transfers(runs: Sequence[Run]) -> list[dict]:
     """Records of `nerlib.runs.transfer_run`: each run's decoder on each run of the same method."""
-    methods = dict.fromkeys(run.about["method"] for run in runs)
-    groups = [[run for run in runs if run.about["method"] == method] for method in methods]
-    return [row for group in groups for source in group for row in transfer_run(source, group)]
+    return transfer(list(runs), lambda source, target: True, verbose=False)
