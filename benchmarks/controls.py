@@ -18,19 +18,21 @@ from pathlib import Path
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 
+import ceilings
+import control_jobs
 import torch
+from control_jobs import CONTROLS, KINDS, Job
 from joblib import Parallel, delayed
 from joblib import hash as content_hash
 
-from companion import ceilings, control_runs, controls, results
+from companion import control_runs, controls, results
 from companion.catalogue import cache_folder, open_sessions
-from companion.control_runs import CONTROLS, KINDS, Job
 from nerlib import runs
 from nerlib._provenance import source_digest, versions
 
 PATH = Path(__file__).resolve().parent.parent / "book" / "reference" / "controls.json"
 SEEDS = (42, 43)
-OWN = [Path(module.__file__) for module in (ceilings, control_runs, controls)]
+OWN = [Path(module.__file__) for module in (ceilings, control_jobs, control_runs, controls)]
 ABOUT = ("table", "value", "method", "seed", "session", "area", "target", "target_area", "alignment")
 KEPT = ("velocity_r2", "position_r2", "direction_accuracy", "single_trial_r2", "r2", "angle_error")
 MORE = (
@@ -159,7 +161,7 @@ def done(rows):
 
 
 def is_done(job, finished):
-    values = {"folds": (4,), "drift": (2,), "days": (control_runs.TRUE,), "repeats": ("rotation",)}.get(
+    values = {"folds": (4,), "drift": (2,), "days": (control_jobs.TRUE,), "repeats": ("rotation",)}.get(
         job.kind, (job.value,)
     )
     name, area = job.recordings[0]

@@ -1,19 +1,17 @@
 """Controls that a score must fail, and questions that a reviewer would ask of one.
 
-The first part breaks a session in a known way; the second scores an embedding beyond R²; the third leaves out
-folds and directions, and aligns sessions as others do.
+The first part breaks a session in a known way; the second scores an embedding beyond R²; the last leaves out
+folds.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import r2_score
+from sklearn.metrics import confusion_matrix, r2_score
 
 from nerlib import metrics
-from nerlib.alignment import common_averages
 from nerlib.decoders import LinearDecoder
 from nerlib.runs import Run
 from nerlib.session import Session
@@ -36,11 +34,9 @@ def shift_within_trials(session: Session, seed: int) -> Session:
 
     Rates still tell the target, and no longer the time.
     """
-    lag = np.random.default_rng(seed).integers(session.trial_lengths)
-    lag, length, start = (
-        np.repeat(values, session.trial_lengths)
-        for values in (lag, session.trial_lengths, session.trial_starts)
-    )
+    lengths = session.trial_lengths
+    lag = np.random.default_rng(seed).integers(lengths)
+    lag, length, start = (np.repeat(each, lengths) for each in (lag, lengths, session.trial_starts))
     return replace(session, rates=session.rates[start + (session.bin_in_trial + lag) % length])
 
 
@@ -66,19 +62,17 @@ def chance(directions: np.ndarray) -> float:
 def score(train: Session, test: Session, embedded: Sequence[np.ndarray]) -> dict:
     """Scores of an embedding on held-out trials: those of the corrected protocol, and more.
 
-    Parameters
-    ----------
-    train, test : Session, trials that decoders are fitted on, and trials that are scored
-    embedded : arrays (T, d) and (U, d), the embedding of both
-
-    Returns
-    -------
-    dict: the scores of `nerlib.metrics.score` in the corrected protocol, and
+    Returns a dict: the scores of `nerlib.metrics.score` in the corrected protocol, and
 
     - "onset_r2", "onset_correlation": the single-trial scores of trials aligned to movement onset
     - "endpoint", "endpoint_direct": mean distance (mm) from the hand's true position in the last bin of a
       trial, of decoded velocity that is summed, and of position that is decoded itself
     - "direct_r2": R² of position that is decoded itself
+
+    Parameters
+    ----------
+    train, test : Session, trials that decoders are fitted on, and trials that are scored
+    embedded : arrays (T, d) and (U, d), the embedding of both
     """
     fitted = LinearDecoder().fit(embedded[0], train)
     velocity, direction = fitted.predict(embedded[1])
@@ -106,10 +100,7 @@ def score_run(run: Run) -> dict:
 def confusion(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     """Decoded directions of held-out trials, at the best bin of training trials, added over runs.
 
-    Returns
-    -------
-    directions : array (K,), degrees, ascending
-    counts : int array (K, K), true by decoded
+    Returns the directions, array (K,) in degrees, ascending, and counts, int array (K, K), true by decoded.
     """
     pairs = []
     for run in runs:
@@ -119,10 +110,7 @@ def confusion(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
         decoded = decoder.predict(run.corrected["test"]).direction
         pairs.append(np.column_stack([test.direction[bins], decoded[bins]]))
     directions, codes = np.unique(np.concatenate(pairs), return_inverse=True)
-    true, decoded = codes.reshape(-1, 2).T
-    counts = np.zeros((len(directions), len(directions)), int)
-    np.add.at(counts, (true, decoded), 1)
-    return directions, counts
+    return directions, confusion_matrix(*codes.reshape(-1, 2).T)
 
 
 def neighbour_share(directions: np.ndarray, counts: np.ndarray) -> float:
@@ -150,11 +138,8 @@ def endpoint_error(position: np.ndarray, true: np.ndarray, session: Session) -> 
 def at_onset(session: Session) -> tuple[np.ndarray, Session | None]:
     """Trials cut around the onset of their movement, the first bin above a fifth of the trial's peak speed.
 
-    Returns
-    -------
-    rows : int array (bins,), which bins of the session; `BEFORE` bins before the onset and `AFTER` from it
-        on, of trials that have them all
-    Session of these bins; None where no trial has them
+    Returns an int array (bins,), which bins of the session: `BEFORE` bins before the onset and `AFTER` from
+    it on, of trials that have them all; and the Session of these bins, None where no trial has them.
     """
     starts, lengths = session.trial_starts, session.trial_lengths
     speed = np.linalg.norm(session.velocity, axis=1)
@@ -182,85 +167,3 @@ def folds(session: Session) -> Iterator[tuple[Session, Session]]:
     fold = np.arange(session.n_trials) * 5 // session.n_trials
     for k in range(5):
         yield session.select(fold != k), session.select(fold == k)
-
-
-def leave_direction_out(
-    session: Session, embed: Callable[[Session, Session], Sequence[np.ndarray]]
-) -> dict[str, float]:
-    """Decode held-out trials with models that have never seen a trial to their target.
-
-    Parameters
-    ----------
-    session : Session with at least three directions
-    embed : callable, (training Session, test Session) -> their embeddings (T, d) and (U, d); it is called
-        once a direction, with training trials to the other targets and test trials to this one
-
-    Returns
-    -------
-    dict: "velocity_r2" and "position_r2" over all test trials; "angle_error", the median angle (degrees)
-    between the decoded and the true displacement at the end of a trial, 90 by chance
-    """
-    train, test = session.split()
-    velocity = np.empty(test.velocity.shape)
-    for direction in np.unique(test.direction):
-        of_trial = [part.direction[part.trial_starts] == direction for part in (train, test)]
-        others, own = train.select(~of_trial[0]), test.select(of_trial[1])
-        embedding, held = embed(others, own)
-        velocity[test.direction == direction] = (
-            LinearRegression().fit(embedding, others.velocity).predict(held)
-        )
-    true, decoded = (metrics.position(v, test) for v in (test.velocity, velocity))
-    last = test.trial_starts + test.trial_lengths - 1
-    ends = [np.arctan2(*position[last, :2].T[::-1]) for position in (true, decoded)]
-    turned = np.abs((ends[1] - ends[0] + np.pi) % (2 * np.pi) - np.pi)
-    return {
-        "velocity_r2": float(r2_score(test.velocity, velocity)),
-        "position_r2": float(r2_score(true, decoded)),
-        "angle_error": float(np.rad2deg(np.median(turned))),
-    }
-
-
-def halves(session: Session) -> tuple[Session, Session]:
-    """Every other trial to each target, so that both halves hold all directions, early and late trials."""
-    direction = session.direction[session.trial_starts]
-    order = np.argsort(direction, kind="stable")
-    rank = np.empty(len(order), int)  # of a trial among those of its direction
-    first = np.searchsorted(direction[order], direction[order])
-    rank[order] = np.arange(len(order)) - first
-    return session.select(rank % 2 == 0), session.select(rank % 2 == 1)
-
-
-def agreement(first: tuple[np.ndarray, Session], second: tuple[np.ndarray, Session]) -> float:
-    """`nerlib.metrics.consistency` of the trial averages of two embeddings (T, d) and their sessions."""
-    _, *averages = common_averages([first[0], second[0]], [first[1], second[1]])
-    return metrics.consistency(*averages)
-
-
-def align_cca(source: np.ndarray, target: np.ndarray, *sessions: Session) -> tuple[Callable, Callable]:
-    """Maps of two embeddings into the space of their canonical variates, fitted to trial averages.
-
-    So Gallego et al. (Nature Neuroscience 2020) and Safaie et al. (Nature 2023) align latent dynamics of days
-    and animals. Unlike a rotation, both embeddings may be sheared and rescaled.
-
-    Parameters
-    ----------
-    source, target : arrays (T, d) and (U, d), of training trials
-    *sessions : Session with T bins and Session with U bins, with directions in common
-
-    Returns
-    -------
-    two callables, (bins, d) -> (bins, d), for the source and for the target
-    """
-    _, *averages = common_averages([source, target], sessions)
-    flat = [average.reshape(-1, average.shape[-1]) for average in averages]
-    means = [x.mean(axis=0) for x in flat]
-    (q, r), (p, s) = (np.linalg.qr(x - mean) for x, mean in zip(flat, means, strict=True))
-    u, _, v = np.linalg.svd(q.T @ p)
-    scale = np.sqrt(len(flat[0]))  # variates of variance 1
-    maps = [np.linalg.solve(r, u) * scale, np.linalg.solve(s, v.T) * scale]
-    there, here = (partial(_project, mean=m, matrix=a) for m, a in zip(means, maps, strict=True))
-    return there, here
-
-
-def _project(values, mean, matrix):
-    return (values - mean) @ matrix

@@ -1,116 +1,31 @@
-"""Every kind of job gives finite scores, and fits what it says it fits."""
+"""Rows of folds, drift and broken sessions."""
 
-import numpy as np
 import pytest
-import torch
 from toy import make_session
 
-from companion import control_runs
-from companion.control_runs import CONTROLS, KINDS, LABELS, SPECIAL, Job
-from nerlib.losses import label_distances
-
-FEW = {"max_iter": 4, "batch_size": 16}
+from companion import control_runs, controls
+from companion.control_runs import CONTROLS
 
 
-@pytest.fixture(autouse=True)
-def sessions(monkeypatch):
-    """Two small days in place of the recordings."""
-    made = {f"S{i}": make_session(n_trials=80, n_bins=40, seed=i, name=f"S{i}") for i in (0, 1)}
-    monkeypatch.setattr(control_runs, "opened", lambda name, *_: made[name])
-    return made
+@pytest.fixture(scope="module")
+def session():
+    return make_session(n_trials=80, n_bins=40, seed=0, name="S0")
 
 
-def rows_of(kind, method, recordings=(("S0", "M1"),), table="t", **options):
-    return list(KINDS[kind](Job(kind, table, "", method, recordings, 0), **options))
-
-
-@pytest.mark.parametrize("method", ["NER", "NER, 10 bins", "ridge, 10 bins", "PCA", *SPECIAL])
-def test_within(method):
-    kind, _, rest = method.partition(", ")
-    options = FEW if kind in ("NER", "MSE bottleneck") else {}
-    options = {"max_epochs": 2} if method == "GRU" else options
-    (row,) = rows_of("within", method, **options)
-    assert all(np.isfinite(value) for name, value in row.items() if name != "direction_over_time")
-
-
-@pytest.mark.parametrize("labels", LABELS)
-def test_labels(labels):
-    (row,) = rows_of("within", "CEBRA" if "cosine" in labels else "NER", labels=labels, **FEW)
-    assert np.isfinite(row["velocity_r2"])
-    of, periods = LABELS[labels]
-    assert of(make_session()).shape[1] == len(periods)
-
-
-@pytest.mark.parametrize("control", [None, *CONTROLS, "encoder untrained", "encoder on permuted movements"])
-def test_controls(control):
-    rows = rows_of("within", "NER", table="controls", control=control, **FEW)
-    assert len(rows) == 1 + (control in (None, "movements permuted"))
-
-
-def test_an_untrained_encoder_is_that_of_the_seed():
-    session = make_session()
-    model, _ = control_runs.embed("NER", 3, session, session, **control_runs.UNTRAINED)
-    other, _ = control_runs.embed("NER", 3, session.permute_movements(0), session, **control_runs.UNTRAINED)
-    pairs = zip(model.encoder_.parameters(), other.encoder_.parameters(), strict=True)
-    assert all(torch.allclose(a, b, atol=1e-8) for a, b in pairs)
-
-
-def test_few_trials_are_drawn_from_training(monkeypatch):
-    seen = []
-    real = control_runs.embed
-    monkeypatch.setattr(
-        control_runs, "embed", lambda n, s, t, *p, **k: seen.append(t) or real(n, s, t, *p, **k)
-    )
-    rows_of("within", "ridge", trials=16)
-    assert seen[0].n_trials == 16 and seen[0].trial.max() < 64
-
-
-@pytest.mark.parametrize(("kind", "values"), [("folds", [0, 1, 2, 3, 4]), ("drift", [0, 1, 2])])
-def test_folds_and_drift(kind, values):
-    rows = rows_of(kind, "ridge")
-    assert [row["value"] for row in rows] == values
-    assert all(row["velocity_r2"] > 0.9 for row in rows)
-
-
-def test_broken_sessions_are_decoded_worse_and_permuted_movements_at_chance(sessions):
+def test_broken_sessions_are_decoded_worse_and_permuted_movements_at_chance(session):
     """The toy's summed rate and its periodic targets still tell something, so the others are above chance."""
-    (plain,) = rows_of("within", "ridge")
-    rows = {row["value"]: row for row in control_runs.broken_scores(sessions["S0"], "ridge", 0)}
+    train, test = session.split()
+    embedded = control_runs.embed(control_runs.build("ridge", 0), train, train, test)
+    plain = controls.score(train, test, embedded)
+    rows = {row["value"]: row for row in control_runs.broken_scores(session, "ridge", 0)}
     assert rows.keys() == CONTROLS.keys()
     assert max(row["velocity_r2"] for row in rows.values()) < 0.9 < plain["velocity_r2"]
     assert rows["movements permuted"]["velocity_r2"] < 0
 
 
-def test_directions():
-    (row,) = rows_of("direction", "ridge")
-    assert row["velocity_r2"] > 0.9 and row["angle_error"] < 20
-
-
-def test_days():
-    rows = rows_of("days", "MSE bottleneck", (("S0", "M1"), ("S1", "M1")), max_iter=150)
-    found = {(row["value"], row.get("alignment")): row for row in rows}
-    assert {"two days", "halves of a day, two fits", "halves of a day, one fit"} <= {v for v, _ in found}
-    assert {a for _, a in found if a} == {"rotation", "affine", "CCA"}
-    real, null = (found[v, "rotation"]["velocity_r2"] for v in ("true movements", "source permuted"))
-    assert real > 0.8 > 0.2 > null
-    assert ("source permuted", "affine") not in found
-
-
-def test_own_labels_are_those_of_the_bins():
-    session = make_session()
-    model = control_runs.build("NER, own labels", 0, **FEW)
-    rng = np.random.default_rng(0)
-    batches, _, _ = model._objective(session.labels, session.trial, rng, torch.device("cpu"))
-    bins, labels = next(batches)
-    expected = label_distances(torch.as_tensor(session.labels[bins]), session.periods)
-    assert len(bins) == 32
-    assert np.allclose(labels.distances().numpy(), expected, atol=1e-3)
-
-
-def test_repeats_compare_the_seeds_of_one_recording():
-    """A method without chance repeats itself: another fit's decoder is as good as its own."""
-    found = {row["value"]: row["velocity_r2"] for row in rows_of("repeats", "PCA", count=3)}
-    assert set(found) == {"own decoder", "rotation", "affine map", "rotation, worst pair"}
-    assert np.ptp(list(found.values())) < 1e-6
-    found = {row["value"]: row["velocity_r2"] for row in rows_of("repeats", "NER", count=2, **FEW)}
-    assert found["rotation, worst pair"] <= found["rotation"] < found["own decoder"]
+def test_rows_say_what_they_are_of(session):
+    about = {"session": "S0", "area": session.area, "method": "ridge, 10 bins", "seed": 1}
+    for rows in (control_runs.fold_scores, control_runs.drift_scores):
+        assert all(about.items() <= row.items() for row in rows(session, "ridge, 10 bins", 1))
+    assert control_runs.build("ridge, 10 bins", 1).window == 10
+    assert control_runs.build("NER", 1).random_state == 1

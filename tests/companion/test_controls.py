@@ -1,7 +1,6 @@
 """Controls break what they say they break, and no more; a leak that is planted is caught by them."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -161,40 +160,3 @@ def test_folds_hold_out_each_trial_once_in_time_order():
     assert {len(h) for h in held} == {4, 5}
     for train, test in controls.folds(session):
         assert not set(train.trial) & set(test.trial)
-
-
-def test_a_direction_that_is_left_out_is_not_in_training():
-    session, seen = make_session(n_trials=80, noise=0), []
-
-    def embed(train, test):
-        seen.append((set(train.direction), set(test.direction)))
-        return train.velocity, test.velocity
-
-    found = controls.leave_direction_out(session, embed)
-    assert found == {"velocity_r2": pytest.approx(1), "position_r2": pytest.approx(1),
-                     "angle_error": pytest.approx(0, abs=1e-5)}  # fmt: skip
-    everything = set(session.direction)
-    assert all(len(own) == 1 and train == everything - own for train, own in seen) and len(seen) == 8
-    opposite = controls.leave_direction_out(session, lambda train, test: (train.velocity, -test.velocity))
-    assert opposite["angle_error"] == pytest.approx(180)
-
-
-def test_halves_share_every_direction_and_no_trial():
-    first, second = controls.halves(make_session(n_trials=40))
-    assert not set(first.trial) & set(second.trial) and first.n_trials + second.n_trials == 40
-    for half in (first, second):
-        counts = np.unique(half.direction[half.trial_starts], return_counts=True)[1]
-        assert len(counts) == 8 and np.ptp(counts) <= 1
-        assert all(b > a for a, b in pairwise(half.trial[half.trial_starts]))
-
-
-def test_agreement_is_blind_to_rotations_and_cca_to_linear_maps():
-    session = make_session(n_trials=40)
-    rng = np.random.default_rng(0)
-    z = np.column_stack([session.velocity, session.rates[:, :1]])
-    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-    assert controls.agreement((z, session), (z @ turn, session)) == pytest.approx(1)
-    sheared = z @ rng.normal(size=(3, 3)) + 5
-    assert controls.agreement((z, session), (sheared, session)) < 0.99
-    there, here = controls.align_cca(z, sheared, session, session)
-    assert np.allclose(there(z), here(sheared), atol=1e-6)

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
+from ceilings import GRU, KalmanFilter
 from sklearn.metrics import r2_score
 from toy import make_session
-
-from companion.ceilings import GRU, KalmanFilter
 
 
 def test_kalman_filter_is_the_formula():
