@@ -88,9 +88,8 @@ def publish(book: Path, chapters: list[Path], source: Path, results: list[dict],
         about = {"code": code_digest(chapter), "parameters": parameters[chapter.stem]}
         own.metadata["nerlib"] = about | {"provenance": result["provenance"]}
         write_text(chapter, nbformat.writes(own) + "\n")
-    kept = [
-        {key: result[key] for key in ("chapter", "provenance", "headline", "findings")} for result in results
-    ]
+    keys = ("chapter", "provenance", "headline", "findings")
+    kept = [{key: result[key] for key in keys} for result in results]
     write_text(book / RESULTS, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -113,10 +112,8 @@ def read_published(book: Path, chapters: list[Path]) -> list[dict]:
 def differences(kept: list[dict], made: list[dict]) -> list[str]:
     """Where the headline rows of a new run differ from the kept ones by more than the rows' tolerance.
 
-    Returns
-    -------
-    list of str, one for each such row, for rows no longer reproduced, and for those of one run alone. Rows of
-    simulated sessions do not count.
+    Returns a list of str, one for each such row, for rows no longer reproduced, and for those of one run
+    alone. Rows of simulated sessions do not count.
     """
     rows, again = (
         {(row["claim"], row["metric"]): row for row in headline if row["verdict"] != "simulated"}
