@@ -21,12 +21,13 @@ sys.path.append(str(Path(__file__).resolve().parent.parent / "book"))
 import ceilings
 import control_jobs
 import torch
-from control_jobs import CONTROLS, KINDS, Job
+from control_jobs import KINDS, Job
 from joblib import Parallel, delayed
 from joblib import hash as content_hash
 
 from companion import control_runs, controls, results
 from companion.catalogue import cache_folder, open_sessions
+from companion.control_runs import CONTROLS
 from nerlib import runs
 from nerlib._provenance import source_digest, versions
 
