@@ -225,7 +225,9 @@ def align_cca(source: np.ndarray, target: np.ndarray, *sessions: Session) -> tup
     u, _, v = np.linalg.svd(q.T @ p)
     scale = np.sqrt(len(flat[0]))  # variates of variance 1
     maps = [np.linalg.solve(r, u) * scale, np.linalg.solve(s, v.T) * scale]
-    return tuple(lambda z, mean=m, matrix=a: (z - mean) @ matrix for m, a in zip(means, maps, strict=True))
+    pairs = zip(means, maps, strict=True)
+    of_source, of_target = (lambda z, mean=m, matrix=a: (z - mean) @ matrix for m, a in pairs)
+    return of_source, of_target
 
 
 def _agreements(job, true, **settings):

@@ -125,11 +125,8 @@ def records(job):
     about = {"table": job.table, "value": job.value, "method": job.method, "seed": job.seed}
     name, area = job.recordings[0]
     about |= {"session": name, "area": area}
-    kept = (
-        *ABOUT,
-        *KEPT,
-        *(MORE if job.table == "methods" or job.method == "NER" and job.value == 10 else ()),
-    )
+    more = MORE if job.table == "methods" or job.method == "NER" and job.value == 10 else ()
+    kept = (*ABOUT, *KEPT, *more)
     torch.set_num_threads(1)
     found = [about | row for row in KINDS[job.kind](job, **dict(job.options))]
     found = [row | ({"target_area": area} if "target" in row else {}) for row in found]
@@ -162,11 +159,9 @@ def done(rows):
 
 
 def is_done(job, finished):
-    values = {"folds": (4,), "drift": (2,), "days": (control_jobs.TRUE,), "repeats": ("rotation",)}.get(
-        job.kind, (job.value,)
-    )
-    name, area = job.recordings[0]
-    return (job.table, job.method, job.seed, name, area, values[0]) in finished
+    last = {"folds": 4, "drift": 2, "days": control_jobs.TRUE, "repeats": "rotation"}
+    value = last.get(job.kind, job.value)
+    return (job.table, job.method, job.seed, *job.recordings[0], value) in finished
 
 
 def write(recordings, found):
