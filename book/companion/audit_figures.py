@@ -111,7 +111,7 @@ def peaks(chosen: pd.DataFrame, chance: float) -> Figure:
 def losses(records: Sequence[dict], n_steps: int) -> Figure:
     """Training loss of the authors' fits and of ours, one panel a recording and method.
 
-    ``records`` are those of `parity.compare`, of fits that took ``n_steps`` steps.
+    ``records`` are those of `parity.kept_records`, of fits that took ``n_steps`` steps.
     """
     groups: dict[tuple, list] = {}
     for record in records:

@@ -1,4 +1,7 @@
-"""Rows of `control_runs` in tables and sentences: means over recordings with intervals over sessions."""
+"""Rows of `control_runs` and benchmarks/controls.py in tables and sentences.
+
+Means are over recordings, their intervals over sessions.
+"""
 
 import json
 from collections.abc import Sequence

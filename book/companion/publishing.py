@@ -18,9 +18,8 @@ from companion.results import BookError, write_text
 
 TOLERANCE = 0.05  # of headline rows that state none, such as leads
 RESULTS = "published.json"  # beside the chapters: their results without the records
-RANDOM_ID = re.compile(
-    r"(?<=\bT_)[0-9a-f]{5}(?=[_\W])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|(?<= at 0x)[0-9a-f]+"
-)
+RANDOM_ID = re.compile(r"(?<=\bT_)[0-9a-f]{5}(?=[_\W])|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+ADDRESS = re.compile(r"(?<= at 0x)[0-9a-f]+")  # several objects of one run may have the same
 
 
 def code_digest(notebook: Path) -> str:
@@ -41,9 +40,9 @@ def strip_outputs(notebook: Path) -> nbformat.NotebookNode:
 
 
 def settled(outputs: list) -> list:
-    """The outputs (list of lists) with numbers in place of random ids of tables and figures, and addresses.
+    """The outputs (list of lists) with numbers for random ids of tables and figures, and without addresses.
 
-    Without these, two runs with the same results have the same outputs.
+    So two runs with the same results have the same outputs.
     """
     numbers: dict[str, int] = {}
 
@@ -51,7 +50,7 @@ def settled(outputs: list) -> list:
         count = numbers.setdefault(found[0], len(numbers))
         return re.sub("[0-9a-f]", "0", found[0])[:-5] + f"{count:05x}"
 
-    return json.loads(RANDOM_ID.sub(number, json.dumps(outputs)))
+    return json.loads(RANDOM_ID.sub(number, ADDRESS.sub("0", json.dumps(outputs))))
 
 
 def compact_pictures(notebook: nbformat.NotebookNode) -> None:
