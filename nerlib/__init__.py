@@ -7,11 +7,10 @@ from importlib import import_module
 
 __version__ = "0.2.0"
 
-_HOME = {
-    "Session": "session", "read_nwb": "data", "simulate_session": "data",
-    "Bottleneck": "models", "CEBRA": "models", "DPCA": "models", "Ensemble": "models", "NER": "models",
-    "PCA": "models", "PiVAE": "models", "Ridge": "models", "UMAP": "models", "make_method": "models",
-}  # fmt: skip
+_HOME = {"Session": "session", "read_nwb": "data", "simulate_session": "data"}
+_HOME |= dict.fromkeys(
+    "Bottleneck CEBRA DPCA Ensemble NER PCA PiVAE Ridge UMAP make_method".split(), "models"
+)
 _MODULES = "alignment data decoders experiments losses metrics models".split()
 __all__ = [*_HOME, *_MODULES]  # not plots, which needs the extra
 

@@ -162,10 +162,9 @@ class Session:
             raise ValueError(f"train must lie strictly between 0 and 1, got {train}")
         cut = int(self.n_trials * train + 1e-9)
         if not 0 < cut < self.n_trials:
-            raise ValueError(
-                f"{self.name}: {self.n_trials} trials cannot be split {train:g} : {1 - train:g}; "
-                "each part needs at least one trial (trial= says which trial a bin belongs to)"
-            )
+            found = f"{self.name}: {self.n_trials} trials cannot be split {train:g} : {1 - train:g}"
+            need = "each part needs at least one trial (trial= says which trial a bin belongs to)"
+            raise ValueError(f"{found}; {need}")
         return self.select(slice(None, cut)), self.select(slice(cut, None))
 
     def permute_movements(self, seed: int) -> "Session":
@@ -180,19 +179,15 @@ class Session:
         return replace(self, rates=self.rates[own], trial=self.trial[own], **moved)
 
     def average_by_direction(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Trial averages of ``values`` (T, d) for each direction, bin by bin (Figure 2 of the paper).
+        """Directions (K,), degrees, ascending, and the average of ``values`` (T, d) over the trials of each.
 
-        Raises ValueError for a session without directions.
-
-        Returns
-        -------
-        directions : array (K,), degrees, ascending
-        averages : array (K, bins, d); bins of the shortest trial, so that every trial counts in each bin
+        Averages are an array (K, bins, d), bin by bin, as in Figure 2 of the paper; the bins are those of the
+        shortest trial, so that every trial counts in each. ValueError for a session without directions.
         """
         if self.direction is None:
             raise ValueError(f"{self.name} has no directions to average over; give Session direction=")
         n_bins = int(self.trial_lengths.min())
-        directions, which = np.unique(self.direction[self.trial_starts], return_inverse=True)
         trials = np.asarray(values)[self.trial_starts[:, None] + np.arange(n_bins)]
-        own = (trials[which == number] for number in range(len(directions)))
-        return directions, np.stack([each.mean(axis=0, dtype=np.float64) for each in own])
+        target = self.direction[self.trial_starts]
+        directions = np.unique(target)
+        return directions, np.stack([trials[target == d].mean(axis=0, dtype=np.float64) for d in directions])
