@@ -16,9 +16,8 @@ try:
     from mpl_toolkits.mplot3d import Axes3D
     from mpl_toolkits.mplot3d.art3d import Line3DCollection
 except ImportError:
-    raise ImportError(
-        "figures need matplotlib and seaborn; install them with: pip install 'nerlib[plots]'"
-    ) from None
+    message = "figures need matplotlib and seaborn; install them with: pip install 'nerlib[plots]'"
+    raise ImportError(message) from None
 
 TRUE, DECODED = "0.25", "#d1495b"
 WIDTH = 6.9  # of a figure that takes the width of a page, in inches: text keeps its size there
@@ -98,20 +97,19 @@ def trajectories(embedding: np.ndarray, session: Session) -> Figure:
 def decoded(velocity: np.ndarray, session: Session, *, n_trials: int = 8) -> Figure:
     """Decoded ``velocity`` (T, k), mm/s, and position against the truth over time: ``n_trials`` trials."""
     shown = session.select(slice(0, n_trials))
-    read, true = velocity[: len(shown.velocity)], shown.velocity
-    gaps, seconds = shown.trial_starts[1:], np.arange(len(true)) * session.bin_width
-    quantities, columns = ("velocity (mm/s)", "position (mm)"), column_names(true)
-    names = [f"{column} {quantity}" for quantity in quantities for column in columns]
-    true, read = (np.column_stack([v, metrics.position(v, shown)]) for v in (true, read))
+    gaps, true = shown.trial_starts[1:], shown.velocity
+    seconds = np.insert(np.arange(len(true)) * session.bin_width, gaps, np.nan)
+    names = [f"{x} {what}" for what in ("velocity (mm/s)", "position (mm)") for x in column_names(true)]
     size = (WIDTH, 1.4 * len(names))
     figure, panels = plt.subplots(len(names), sharex=True, figsize=size, layout="constrained")
-    for column, (axes, name) in enumerate(zip(panels, names, strict=True)):
-        for values, color, label in ((true, TRUE, "true"), (read, DECODED, "decoded")):
-            broken = np.insert(values[:, column], gaps, np.nan)
-            axes.plot(np.insert(seconds, gaps, np.nan), broken, color=color, label=label)
-        axes.set_ylabel(name, fontsize=8)
+    for values, color, label in ((true, TRUE, "true"), (velocity[: len(true)], DECODED, "decoded")):
+        columns = np.column_stack([values, metrics.position(values, shown)])
+        broken = np.insert(columns, gaps, np.nan, axis=0).T  # lines have gaps between trials
+        for axes, name, line in zip(panels, names, broken, strict=True):
+            axes.plot(seconds, line, color=color, label=label)
+            axes.set_ylabel(name, fontsize=8)
     for start in shown.trial_starts if shown.direction is not None else ():
-        place, coordinates = (seconds[start], 1.02), ("data", "axes fraction")
+        place, coordinates = (start * session.bin_width, 1.02), ("data", "axes fraction")
         panels[0].annotate(f"{shown.direction[start]:.0f}°", place, xycoords=coordinates, fontsize=8)
     panels[-1].legend(ncols=2, loc="upper left", bbox_to_anchor=(0, -0.25), fontsize=8, frameon=False)
     panels[-1].set_xlabel("time (s), trials end to end")
