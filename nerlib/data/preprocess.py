@@ -10,36 +10,27 @@ EDGE = 1e-7  # s; edges are rounded: a time this close before one belongs to the
 
 
 def _edges(starts, n_bins, bin_width):
-    """Flat bin edges of all windows, their ``n_bins``, and which adjacent edges enclose a bin."""
+    """Bin edges of all windows, one window after the other, and the index of the edge that opens each bin."""
     starts = np.atleast_1d(np.asarray(starts, float))
     n_bins = np.broadcast_to(n_bins, starts.shape).astype(int)
     if not bin_width > 0 or (n_bins < 1).any():
         raise ValueError(f"bins need a positive width and number, got {bin_width} s and {n_bins.min()} bins")
-    ends = np.cumsum(n_bins + 1)
-    step = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - n_bins - 1, n_bins + 1)
-    enclosing = np.ones(max(len(step) - 1, 0), bool)
-    enclosing[ends[:-1] - 1] = False
-    return np.repeat(starts, n_bins + 1) + step * bin_width - EDGE, n_bins, enclosing
+    edges = [start + np.arange(n + 1) * bin_width - EDGE for start, n in zip(starts, n_bins, strict=True)]
+    opening = np.arange(n_bins.sum()) + np.repeat(np.arange(len(starts)), n_bins)
+    return np.concatenate([*edges, np.empty(0)]), opening
 
 
 def bin_spikes(spike_times: list, starts: Array, n_bins: int | Array, bin_width: float) -> Array:
     """Count spikes in the bins [start + k·bin_width, start + (k + 1)·bin_width) of every window.
 
-    Parameters
-    ----------
-    spike_times : list of N arrays, seconds
-    starts : array (n_windows,), seconds, where each window's first bin starts; windows may overlap
-    n_bins : int or int array (n_windows,), bins of each window
-    bin_width : float, seconds
-
-    Returns
-    -------
-    float array (n_bins of all windows, N). Raises ValueError where bin_width or n_bins is not positive
+    ``spike_times`` are N arrays. ``starts``, an array (n_windows,), is where each window's first bin starts;
+    windows may overlap. ``n_bins`` is one int, or an int a window. All times are in s. Returns a float array
+    (n_bins of all windows, N). Raises ValueError where bin_width or n_bins is not positive.
     """
-    edges, bins, enclosing = _edges(starts, n_bins, bin_width)
-    counts = np.empty((bins.sum(), len(spike_times)))
+    edges, opening = _edges(starts, n_bins, bin_width)
+    counts = np.empty((len(opening), len(spike_times)))
     for neuron, times in enumerate(spike_times):
-        counts[:, neuron] = np.diff(np.searchsorted(np.sort(times), edges))[enclosing]
+        counts[:, neuron] = np.diff(np.searchsorted(np.sort(times), edges))[opening]
     return counts
 
 
@@ -54,11 +45,11 @@ def bin_means(times: Array, values: Array, starts: Array, n_bins: int | Array, b
         raise ValueError(f"{len(values)} samples need as many times, got {len(times)}")
     if (np.diff(times) < 0).any():
         raise ValueError(f"times must ascend; they go back after sample {int(np.argmax(np.diff(times) < 0))}")
-    edges, _, enclosing = _edges(starts, n_bins, bin_width)
+    edges, opening = _edges(starts, n_bins, bin_width)
     values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, np.nan)
     at = np.searchsorted(times, edges)
     sums = np.add.reduceat(np.vstack([values, np.zeros(values.shape[1])]), at)  # exact for single samples
-    total, count = sums[:-1][enclosing], np.diff(at)[enclosing, None]
+    total, count = sums[opening], np.diff(at)[opening, None]
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
@@ -81,7 +72,9 @@ def kernel(sd: float, smoothing: str = "published") -> Array:
 def smooth(
     counts: Array, sd: float = 1.5, lengths: Array | None = None, smoothing: str = "published"
 ) -> Array:
-    """Smooth each neuron within each trial, with zeros beyond the trial's ends.
+    """Smooth each neuron within each trial, with zeros beyond the trial's ends: array (T, N), spikes/bin.
+
+    Raises ValueError where lengths do not add up to T, for a negative sd, and for another smoothing.
 
     Parameters
     ----------
@@ -90,11 +83,6 @@ def smooth(
         for MC_Maze (61 weights); 0 is none
     lengths : int array (n_trials,) or None, bins of each trial; None is one trial
     smoothing : "published" or "causal", as in `read_nwb`
-
-    Returns
-    -------
-    array (T, N), spikes/bin. Raises ValueError where lengths do not add up to T, for a negative sd, and for
-    another smoothing
     """
     from scipy.ndimage import convolve1d
 

@@ -40,6 +40,9 @@ def simulate_recording(
 ) -> Simulation:  # fmt: skip
     """Simulate a recording; ValueError for an argument that is not as below.
 
+    Its session is named e.g. "Sim_M1_day000" ("SimMaze_M1_day000") and has simulated=True. The same arguments
+    give the same arrays, bit for bit on one machine and up to rounding on others.
+
     Parameters
     ----------
     seed : int, the animal; it has the same neurons on all days, and the same movements in all areas of a day
@@ -49,11 +52,6 @@ def simulate_recording(
     n_neurons : int or None; None is 65 for M1, 90 for PMd, 60 for S1
     task : "center_out", or "maze" for straight and curved reaches, binned as MC_Maze is
     smoothing : "published" or "causal", as in `read_nwb`
-
-    Returns
-    -------
-    Simulation; its session is named e.g. "Sim_M1_day000" ("SimMaze_M1_day000") and has simulated=True; the
-    same arguments give the same arrays, bit for bit on one machine and up to rounding on others
     """
     if area not in N_NEURONS:
         raise ValueError(f"area must be M1, PMd or S1, got {area!r}")
@@ -69,8 +67,8 @@ def simulate_recording(
     rates, neurons = _rates(seed, area, day, n_neurons, times, position, velocity, trials, targets)
     noise = _rng("spikes", seed, day, task, area)
     counts = noise.poisson(rates * step).T
-    spikes = np.repeat(np.tile(times, n_neurons), counts.ravel()) + step * noise.random(counts.sum())
-    spikes = [np.sort(own) for own in np.split(spikes, np.cumsum(counts.sum(axis=1))[:-1])]
+    fired = np.repeat(np.tile(times, n_neurons), counts.ravel()) + step * noise.random(counts.sum())
+    spikes = np.split(fired, np.cumsum(counts.sum(axis=1))[:-1])
 
     centered = {"align": "go_cue_time", "before": 0.0, "n_bins": N_BINS[area], "bin_width": 0.03}
     window: dict = MAZE_SCHEMA if task == "maze" else centered | {"smooth_sd": 0.045}
@@ -78,19 +76,15 @@ def simulate_recording(
     kept = np.flatnonzero(trials["rewarded"])
     first = trials[window["align"]][kept] - window["before"]
     windows = first, trials["start_time"][kept], trials["stop_time"][kept]
+    binned = window_rates(spikes, windows, n_bins, width, window["smooth_sd"], smoothing)
+    moved = bin_means(times, 10 * velocity, first, n_bins, width)
     direction = whole_degrees(np.degrees(np.arctan2(*targets[kept].T[::-1])))
-    session = Session(
-        rates=window_rates(spikes, windows, n_bins, width, window["smooth_sd"], smoothing),
-        velocity=bin_means(times, 10 * velocity, first, n_bins, width),
-        direction=np.repeat(direction, n_bins),
-        trial=np.repeat(kept, n_bins),
-        bin_width=width,
-        name=f"{'Sim' if task == 'center_out' else 'SimMaze'}_{area}_day{day:03d}",
-        area=area,
-        monkey="Sim",
-        date=f"{date(2000, 1, 1) + timedelta(days=day):%Y%m%d}",
-        simulated=True,
-    )
+    about: dict = {
+        "name": f"{'Sim' if task == 'center_out' else 'SimMaze'}_{area}_day{day:03d}",
+        "area": area,
+    }
+    about |= {"monkey": "Sim", "date": f"{date(2000, 1, 1) + timedelta(days=day):%Y%m%d}", "simulated": True}
+    session = Session(binned, moved, np.repeat(direction, n_bins), np.repeat(kept, n_bins), width, **about)
     return Simulation(session, trials, neurons)
 
 
