@@ -18,11 +18,7 @@ _FEW = 12  # values of a trial column that are counted one by one
 def describe_nwb(path: str | Path) -> "pd.DataFrame":
     """A small table of what an NWB file holds: the names that `read_nwb` takes, and what is behind them.
 
-    Raises ImportError, FileNotFoundError and DataError for a file that cannot be read.
-
-    Returns
-    -------
-    DataFrame with the text columns
+    Raises ImportError, FileNotFoundError and DataError for a file that cannot be read. Text columns:
 
     - part: "file", "units" (one row an electrode group), "trials" (one row a column of the table) or "series"
     - name: the group, the column, or the path of the series
@@ -61,24 +57,25 @@ def _units(units):
         own, told = labels == label, "no spike times"
         if recorded:
             low, middle, high = np.quantile(counts[own] / seconds, [0, 0.5, 1])
-            told = f"median {middle:.3g} spikes/s, {low:.2g} to {high:.3g}"
-            told += f"; {(counts[own] == 0).sum()} silent" * bool((counts[own] == 0).any())
+            silent = (counts[own] == 0).sum()
+            told = f"median {middle:.3g} spikes/s, {low:.2g} to {high:.3g}" + f"; {silent} silent" * bool(
+                silent
+            )
         yield label or "(no electrode)", str(own.sum()), told
 
 
 def _values(values):
     """The values of a column of the trials table in words."""
-    if isinstance(values, list) or values.ndim > 1:
-        shape = "of different lengths" if isinstance(values, list) else f"of shape {values.shape[1:]}"
-        return f"arrays {shape}"
+    if isinstance(values, list):
+        return "arrays of different lengths"
+    if values.ndim > 1:
+        return f"arrays of shape {values.shape[1:]}"
     missing = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
     present, counts = np.unique(values[~missing], return_counts=True)
     shown = [f"{value:.4g}" if isinstance(value, np.floating) else str(value) for value in present]
-    told = "nothing"
+    told = ", ".join(f"{value} ({n})" for value, n in zip(shown, counts, strict=True)) or "nothing"
     if len(shown) > _FEW:
         told = f"{shown[0]} to {shown[-1]}, {len(shown)} values"
-    elif shown:
-        told = ", ".join(f"{value} ({n})" for value, n in zip(shown, counts, strict=True))
     return told + f"; {missing.sum()} missing" * bool(missing.any())
 
 

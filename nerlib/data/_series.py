@@ -17,8 +17,7 @@ class DataError(ValueError):
 
 def read_counts(nwb, where: str, bin_width: float) -> tuple[list, list]:
     """As `read_units`, from whole counts per bin: the spikes of a bin are placed in its middle."""
-    series = _series(nwb, where)
-    times = np.asarray(series.get_timestamps())
+    series, times = _series(nwb, where)
     counts = series.data[:].reshape(len(times), -1)
     width = np.diff(times).min(initial=np.inf)
     if abs(width - bin_width) > EDGE:
@@ -31,13 +30,12 @@ def read_counts(nwb, where: str, bin_width: float) -> tuple[list, list]:
 
 def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Times (n,) in s and velocity (n, k) in mm/s of a series; ``unit`` as `read_nwb`'s velocity_unit."""
-    series = _series(nwb, where)
+    series, times = _series(nwb, where)
     length, _, per = (unit or series.unit).replace(" ", "").partition("/")
     positions = unit is not None and not per
     if length not in MM_PER or not (positions or per in ("s", "sec", "second", "seconds")):
         units = "m/s, cm/s or mm/s, or as m, cm or mm to differentiate positions"
         raise DataError(f"{where} is in {unit or series.unit!r}; pass velocity_unit as {units}")
-    times = np.asarray(series.get_timestamps())
     values = np.asarray(series.data[:], float).reshape(len(times), -1)
     values = (values * series.conversion + series.offset) * MM_PER[length]
     return times, np.gradient(values, times, axis=0) if positions else values
@@ -59,10 +57,10 @@ def _series_below(path, node):
 
 
 def _series(nwb, where):
-    """The time series at a path; DataError lists those that the file has."""
+    """The time series at a path, and its times (n,) in s; DataError lists the series that the file has."""
     found = dict(all_series(nwb))
     if where in found:
-        return found[where]
+        return found[where], np.asarray(found[where].get_timestamps())
     holds = "The file has no time series, so no movement; read_nwb_rates reads rates alone"
     if found:
         listed = ", ".join(f"{path} ({series.unit})" for path, series in found.items())

@@ -15,17 +15,10 @@ from nerlib.session import Session
 REWARDED = {"result": "R"}
 # How `read_nwb` reads MC_Maze (DANDI 000128) as in the paper: -50 to 450 ms around movement onset.
 MAZE_SCHEMA: dict = {
-    "velocity": "behavior/hand_vel",
-    "align": "move_onset_time",
-    "before": 0.05,
-    "direction": "target_pos",
-    "direction_unit": "position",
-    "active_target": "active_target",
-    "keep": {},
-    "bin_width": 0.005,
-    "n_bins": 100,
-    "smooth_sd": 0.05,
-}
+    "velocity": "behavior/hand_vel", "align": "move_onset_time", "before": 0.05,
+    "direction": "target_pos", "direction_unit": "position", "active_target": "active_target",
+    "keep": {}, "bin_width": 0.005, "n_bins": 100, "smooth_sd": 0.05,
+}  # fmt: skip
 
 
 class TrialsLeftOut(UserWarning):
@@ -38,27 +31,22 @@ class TrialsLeftOut(UserWarning):
 
 
 def read_nwb(
-    path: str | Path,
-    area: str | None = None,
-    *,
-    velocity: str = "behavior/Velocity/cursor_vel",
-    velocity_unit: str | None = None,
-    align: str = "go_cue_time",
-    before: float = 0.0,
-    direction: str | None = "target_dir",
-    direction_unit: str = "radians",
-    active_target: str | None = None,
-    keep: dict = REWARDED,
-    bin_width: float = 0.03,
-    n_bins: int = 40,
-    smooth_sd: float = 0.045,
-    smoothing: str = "published",
-    counts: str | None = None,
-    name: str | None = None,
-) -> Session:
+    path: str | Path, area: str | None = None, *,
+    velocity: str = "behavior/Velocity/cursor_vel", velocity_unit: str | None = None,
+    align: str = "go_cue_time", before: float = 0.0,
+    direction: str | None = "target_dir", direction_unit: str = "radians", active_target: str | None = None,
+    keep: dict = REWARDED, bin_width: float = 0.03, n_bins: int = 40, smooth_sd: float = 0.045,
+    smoothing: str = "published", counts: str | None = None, name: str | None = None,
+) -> Session:  # fmt: skip
     """Read a session from an NWB file; the defaults fit DANDI 000688, ``**MAZE_SCHEMA`` fits DANDI 000128.
 
     Preprocessing follows section 3.1 and the appendix of the NER paper. `describe_nwb` lists a file's names.
+    The session's velocity is in mm/s (the mean of the samples in a bin), its direction in whole degrees; its
+    trial ids are row numbers of the trials table. A warning (`TrialsLeftOut`) counts the trials left out for
+    another reason than ``keep``: too short, without event, direction or velocity, or outside a unit's
+    ``obs_intervals``. Raises ImportError without pynwb, FileNotFoundError where there is no such file, and
+    DataError where it is truncated or no NWB file, has fewer than two usable trials, or lacks a series, a
+    column or the area.
 
     Parameters
     ----------
@@ -76,25 +64,13 @@ def read_nwb(
         direction is then the target's angle seen from (0, 0)
     active_target : str or None, column with the index of the trial's target, where it has several positions
     keep : dict, column -> value (or list of values) of the trials to keep; {} keeps all
-    bin_width : float, seconds
+    bin_width, smooth_sd : float, seconds: width of a bin, and s.d. of the Gaussian that smooths the counts
     n_bins : int, bins per trial
-    smooth_sd : float, s.d. of the Gaussian that smooths the counts, seconds
     smoothing : "published", centered on the bin as in the paper, so that the rate of a bin holds spikes from
         3 s.d. before to 3 s.d. after it; or "causal", the bin itself and earlier ones alone
     counts : str or None, path of a series of whole spike counts, to be read instead of spike times: one
         column a unit of the area, one row a bin, the timestamps where bins start
     name : str or None, name of the session; None is the file's session_id
-
-    Returns
-    -------
-    Session, velocity in mm/s (the mean of the samples in a bin), direction in whole degrees; trial ids are
-    row numbers of the trials table. A warning (`TrialsLeftOut`) counts the trials left out for another reason
-    than ``keep``: too short, without event, direction or velocity, or outside a unit's ``obs_intervals``.
-
-    Raises
-    ------
-    ImportError, FileNotFoundError : pynwb is not installed; no such file
-    DataError : no NWB file, or truncated; fewer than two usable trials; a series, column or area is missing
     """
     if direction_unit not in ("radians", "degrees", "position"):
         raise ValueError(f'direction_unit must be "radians", "degrees" or "position", got {direction_unit!r}')
@@ -127,21 +103,13 @@ def read_nwb(
 
 
 def read_nwb_rates(
-    path: str | Path,
-    area: str | None = None,
-    *,
-    align: str = "go_cue_time",
-    before: float = 0.0,
-    bin_width: float = 0.03,
-    n_bins: int = 40,
-    smooth_sd: float = 0.045,
-    smoothing: str = "published",
-) -> tuple[np.ndarray, np.ndarray]:
+    path: str | Path, area: str | None = None, *, align: str = "go_cue_time", before: float = 0.0,
+    bin_width: float = 0.03, n_bins: int = 40, smooth_sd: float = 0.045, smoothing: str = "published",
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Read the rates alone, from a file that may have no behavior; parameters and errors as in `read_nwb`.
 
-    Returns
-    -------
-    (array (T, N) in spikes/bin, int array (T,): row number in the trials table), ``n_bins`` bins per trial
+    An array (T, N) in spikes/bin, and an int array (T,), the row of each bin's trial in the trials table.
+    One usable trial is enough.
     """
     with open_nwb(path) as nwb:
         spikes, observed = read_units(nwb, area)
@@ -224,12 +192,12 @@ def _trial_windows(nwb, observed, align, before, n_bins, bin_width):
 def _select_trials(file, problems, least=2):
     """Rows of the trials without any of the problems (name -> mask); warns of those left out unasked."""
     masks = np.array(list(problems.values()))
-    reason = np.where(masks.any(axis=0), masks.argmax(axis=0), -1)  # a trial counts under its first problem
-    counts = {name: int((reason == i).sum()) for i, name in enumerate(problems) if (reason == i).any()}
-    kept = np.flatnonzero(reason == -1)
+    first = masks & (masks.cumsum(axis=0) == 1)  # a trial counts under its first problem
+    counts = {name: int(n) for name, n in zip(problems, first.sum(axis=1), strict=True) if n}
+    kept = np.flatnonzero(~masks.any(axis=0))
     if len(kept) < least:
         listed = ", ".join(f"{count} {name}" for name, count in counts.items())
-        raise DataError(f"{len(kept)} of {len(reason)} trials usable, need {least}; left out: {listed}")
+        raise DataError(f"{len(kept)} of {masks.shape[1]} trials usable, need {least}; left out: {listed}")
     unasked = {name: count for name, count in counts.items() if not name.startswith("not selected by ")}
     if unasked:
         warnings.warn(TrialsLeftOut(file, unasked), stacklevel=3)
@@ -273,10 +241,8 @@ def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], list[np.
 def within(observed: list[np.ndarray], first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Bool (n_windows,): where each unit was observed in one interval from ``first`` to ``last``."""
     everywhere = np.ones(len(first), bool)
-    for intervals in observed:
-        begin, end = np.vstack([(-np.inf, -np.inf), intervals[intervals[:, 0].argsort()]]).T
-        latest = np.searchsorted(begin - EDGE, first, side="right") - 1
-        everywhere &= last <= end[latest] + EDGE
+    for begin, end in (np.split(intervals, 2, axis=1) for intervals in observed):
+        everywhere &= ((begin - EDGE <= first) & (last <= end + EDGE)).any(axis=0)
     return everywhere
 
 
