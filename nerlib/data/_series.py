@@ -43,17 +43,16 @@ def read_velocity(nwb, where: str, unit: str | None = None) -> tuple[np.ndarray,
 
 def all_series(nwb) -> Iterator[tuple]:
     """Path, from the processing module (or "acquisition") down, and series: each with a column or more."""
-    for name, node in {**nwb.processing, "acquisition": nwb.acquisition}.items():
-        yield from _series_below(name, node)
 
-
-def _series_below(path, node):
-    if hasattr(node, "timestamps"):
-        if hasattr(node, "conversion") and len(getattr(node.data, "shape", ())) in (1, 2):
+    def below(path, node):
+        if not hasattr(node, "timestamps"):
+            for child in node.values() if isinstance(node, dict) else node.children:
+                yield from below(f"{path}/{child.name}", child)
+        elif hasattr(node, "conversion") and len(getattr(node.data, "shape", ())) in (1, 2):
             yield path, node
-        return
-    for child in node.values() if isinstance(node, dict) else node.children:
-        yield from _series_below(f"{path}/{child.name}", child)
+
+    for name, node in {**nwb.processing, "acquisition": nwb.acquisition}.items():
+        yield from below(name, node)
 
 
 def _series(nwb, where):
@@ -66,13 +65,3 @@ def _series(nwb, where):
         listed = ", ".join(f"{path} ({series.unit})" for path, series in found.items())
         holds = f"Time series in the file: {listed}"
     raise DataError(f"no time series {where!r} of one column or more. {holds}")
-
-
-def as_degrees(angles: np.ndarray, column: str, unit: str) -> np.ndarray:
-    """Angles of a column in degrees; DataError where they cannot be in the unit that is given."""
-    most, turn = np.nanmax(np.abs(angles), initial=0), 2 * np.pi + 0.01
-    if unit == "radians" and most > turn:
-        raise DataError(f'{column} reaches {most:g}, more than a turn in radians; direction_unit="degrees"?')
-    if unit == "degrees" and most <= turn and (np.nan_to_num(angles) % 1).any():
-        raise DataError(f'{column} has fractions up to {most:g} degrees; direction_unit="radians"?')
-    return np.degrees(angles) if unit == "radians" else angles

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nerlib.data._series import DataError, as_degrees, read_counts, read_velocity
+from nerlib.data._series import DataError, read_counts, read_velocity
 from nerlib.data.preprocess import EDGE, bin_means, whole_degrees, window_rates
 from nerlib.session import Session
 
@@ -207,7 +207,15 @@ def _select_trials(file, problems, least=2):
 def _directions(nwb, column, unit, active_target):
     """Target direction of each trial in whole degrees; NaN where it has none."""
     if unit != "position":
-        return whole_degrees(as_degrees(_numbers(nwb, column), column, unit))
+        angles = _numbers(nwb, column)
+        top, turn = np.nanmax(np.abs(angles), initial=0), 2 * np.pi + 0.01
+        if unit == "radians" and top > turn:
+            raise DataError(
+                f'{column} reaches {top:g}, more than a turn in radians; direction_unit="degrees"?'
+            )
+        if unit == "degrees" and top <= turn and (np.nan_to_num(angles) % 1).any():
+            raise DataError(f'{column} has fractions up to {top:g} degrees; direction_unit="radians"?')
+        return whole_degrees(np.degrees(angles) if unit == "radians" else angles)
     values = trial_column(nwb, column)
     places = [np.atleast_2d(np.asarray(place, float)) for place in values]
     if any(place.shape[1] != 2 for place in places):

@@ -74,15 +74,11 @@ def smooth(
 ) -> Array:
     """Smooth each neuron within each trial, with zeros beyond the trial's ends: array (T, N), spikes/bin.
 
-    Raises ValueError where lengths do not add up to T, for a negative sd, and for another smoothing.
-
-    Parameters
-    ----------
-    counts : array (T, N), whole trials one after the other, not yet cut
-    sd : float, s.d. of the Gaussian in bins: 1.5 for 45 ms and 30 ms bins (9 weights, as in the paper), 10
-        for MC_Maze (61 weights); 0 is none
-    lengths : int array (n_trials,) or None, bins of each trial; None is one trial
-    smoothing : "published" or "causal", as in `read_nwb`
+    ``counts`` (T, N) are whole trials one after the other, not yet cut, and ``lengths``, an int array
+    (n_trials,), the bins of each; None is one trial. ``sd`` is the Gaussian's s.d. in bins: 1.5 for 45 ms and
+    30 ms bins (9 weights, as in the paper), 10 for MC_Maze (61 weights); 0 is none. ``smoothing`` is
+    "published" or "causal", as in `read_nwb`. Raises ValueError where lengths do not add up to T, for a
+    negative sd, and for another smoothing.
     """
     from scipy.ndimage import convolve1d
 

@@ -240,6 +240,12 @@ def test_a_unit_without_intervals_was_never_observed(write_nwb, content):
         assert within(of_m1, first, last).tolist() == [True, False]
 
 
+def test_intervals_may_overlap():
+    observed = [np.array([[0.0, 10.0], [2.0, 3.0], [12.0, 15.0]])]
+    first = np.array([2.5, 4.0, 9.0, 12.0, np.nan])
+    assert within(observed, first, first + 2).tolist() == [True, True, False, True, False]
+
+
 def test_a_unit_without_electrodes_is_in_no_area(write_nwb, content):
     content["groups"] = [None, "PMd", "M1", None]
     with open_nwb(write_nwb(**content)) as nwb:
