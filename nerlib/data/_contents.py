@@ -18,7 +18,7 @@ _FEW = 12  # values of a trial column that are counted one by one
 def describe_nwb(path: str | Path) -> "pd.DataFrame":
     """A small table of what an NWB file holds: the names that `read_nwb` takes, and what is behind them.
 
-    Raises ImportError, FileNotFoundError and DataError for a file that cannot be read. Text columns:
+    Raises ImportError, FileNotFoundError and DataError for a file that cannot be read. Columns, all text:
 
     - part: "file", "units" (one row an electrode group), "trials" (one row a column of the table) or "series"
     - name: the group, the column, or the path of the series

@@ -208,13 +208,12 @@ def _directions(nwb, column, unit, active_target):
     """Target direction of each trial in whole degrees; NaN where it has none."""
     if unit != "position":
         angles = _numbers(nwb, column)
-        top, turn = np.nanmax(np.abs(angles), initial=0), 2 * np.pi + 0.01
-        if unit == "radians" and top > turn:
-            raise DataError(
-                f'{column} reaches {top:g}, more than a turn in radians; direction_unit="degrees"?'
-            )
-        if unit == "degrees" and top <= turn and (np.nan_to_num(angles) % 1).any():
-            raise DataError(f'{column} has fractions up to {top:g} degrees; direction_unit="radians"?')
+        most, turn = np.nanmax(np.abs(angles), initial=0), 2 * np.pi + 0.01
+        if unit == "radians" and most > turn:
+            found = f"{column} reaches {most:g}, more than a turn in radians"
+            raise DataError(f'{found}; direction_unit="degrees"?')
+        if unit == "degrees" and most <= turn and (np.nan_to_num(angles) % 1).any():
+            raise DataError(f'{column} has fractions up to {most:g} degrees; direction_unit="radians"?')
         return whole_degrees(np.degrees(angles) if unit == "radians" else angles)
     values = trial_column(nwb, column)
     places = [np.atleast_2d(np.asarray(place, float)) for place in values]

@@ -79,11 +79,9 @@ def simulate_recording(
     binned = window_rates(spikes, windows, n_bins, width, window["smooth_sd"], smoothing)
     moved = bin_means(times, 10 * velocity, first, n_bins, width)
     direction = whole_degrees(np.degrees(np.arctan2(*targets[kept].T[::-1])))
-    about: dict = {
-        "name": f"{'Sim' if task == 'center_out' else 'SimMaze'}_{area}_day{day:03d}",
-        "area": area,
-    }
-    about |= {"monkey": "Sim", "date": f"{date(2000, 1, 1) + timedelta(days=day):%Y%m%d}", "simulated": True}
+    name = f"{'Sim' if task == 'center_out' else 'SimMaze'}_{area}_day{day:03d}"
+    today = f"{date(2000, 1, 1) + timedelta(days=day):%Y%m%d}"
+    about: dict = {"name": name, "area": area, "monkey": "Sim", "date": today, "simulated": True}
     session = Session(binned, moved, np.repeat(direction, n_bins), np.repeat(kept, n_bins), width, **about)
     return Simulation(session, trials, neurons)
 
