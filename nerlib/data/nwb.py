@@ -248,8 +248,10 @@ def read_units(nwb, area: str | None = None) -> tuple[list[np.ndarray], list[np.
 def within(observed: list[np.ndarray], first: np.ndarray, last: np.ndarray) -> np.ndarray:
     """Bool (n_windows,): where each unit was observed in one interval from ``first`` to ``last``."""
     everywhere = np.ones(len(first), bool)
-    for begin, end in (np.split(intervals, 2, axis=1) for intervals in observed):
-        everywhere &= ((begin - EDGE <= first) & (last <= end + EDGE)).any(axis=0)
+    for intervals in observed:
+        begin, end = intervals[intervals[:, 0].argsort()].T
+        latest_end = np.maximum.accumulate([-np.inf, *end])  # of the intervals begun; they may overlap
+        everywhere &= last <= latest_end[np.searchsorted(begin - EDGE, first, side="right")] + EDGE
     return everywhere
 
 
