@@ -100,10 +100,11 @@ class KNNDecoder(_Decoder):
     """
 
     def _fit(self, embedding, session):
+        # Here and in `_predict`: a search between float32 and float64 arrays is much slower.
+        embedding = embedding.astype(np.float64)
         k_velocity, k_direction = _choose_k(embedding, session)
         self.n_neighbors_ = {"velocity": k_velocity, "direction": k_direction}
-        search = NearestNeighbors(n_neighbors=max(k_velocity, k_direction))
-        self._search = search.fit(embedding.astype(np.float64))  # of two types, a search takes far longer
+        self._search = NearestNeighbors(n_neighbors=max(k_velocity, k_direction)).fit(embedding)
         self._velocities, self._directions = session.velocity, None
         if session.direction is not None:
             self._directions, codes = np.unique(session.direction, return_inverse=True)
@@ -123,7 +124,7 @@ class KNNDecoder(_Decoder):
 def _choose_k(embedding, session):
     """The k with the best mean R² of velocity, and that with the best mean accuracy of direction, over folds.
 
-    A grid search, many times faster: one sort of distances serves all k and both targets.
+    A grid search, many times faster: one sort of distances serves all k and both targets. Needs float64.
     """
     if session.n_trials < 2:
         raise ValueError(f"{session.name} has 1 trial; choosing k over whole trials needs at least two")
@@ -134,7 +135,7 @@ def _choose_k(embedding, session):
         raise ValueError(f"{session.name} has a fold with 1 training bin; choosing k needs at least two")
     directions = np.zeros(len(embedding)) if session.direction is None else session.direction
     codes = np.unique(directions, return_inverse=True)[1]
-    embedding, velocity = embedding.astype(np.float64), session.velocity.astype(np.float64)
+    velocity = session.velocity.astype(np.float64)
     r2, accuracy = np.zeros((2, len(folds), len(ks)))
     for fold, (train, held) in enumerate(folds):
         near = _nearest(embedding[train].T.copy(), embedding[held], ks[-1])
