@@ -19,7 +19,7 @@ _BLOCK = 128  # rows per task: its two (128, n) buffers fit the cache of a core
 _LANES = 16  # rows processed side by side, so that their sequential sums fill vector registers
 
 
-def loss_and_gradient(points, order, sorted_distances, temperature, threads=1):
+def loss_and_gradient(points, order, sorted_distances, temperature, threads):
     """Loss and gradient (n, d) of `losses.rank_loss` at points (n, d), float32 or float64.
 
     ``order`` and ``sorted_distances`` (m, m) are those of `sort_rows`, n a multiple of m.
@@ -47,7 +47,7 @@ def loss_and_gradient(points, order, sorted_distances, temperature, threads=1):
     return loss / pairs, np.ascontiguousarray(gradient, dtype=points.dtype)
 
 
-def sorted_label_distances(labels, periods, weights, threads=1):
+def sorted_label_distances(labels, periods, weights, threads):
     """The distances of `losses.label_distances`, sorted as by `sort_rows`, in one pass over labels (m, k)."""
     kind = labels.dtype if labels.dtype in (np.float32, np.float64) else np.dtype(np.float64)
     columns = np.array(labels.T, kind, order="C")

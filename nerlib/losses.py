@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from nerlib import _rank_loss_numba as kernel
@@ -24,14 +25,16 @@ _SAFE_RANGE = {torch.float32: 80.0, torch.float64: 300.0}  # exp(-range) must st
 
 
 def ner_loss(
-    embedding: torch.Tensor,
-    labels: torch.Tensor | np.ndarray,
+    embedding: Tensor,
+    labels: Tensor | np.ndarray,
     *,
     temperature: float = 1.0,
     periods: Columns = None,
     weights: Columns = None,
-) -> torch.Tensor:
+) -> Tensor:
     """NER's loss, the mean over the n(n − 1) ordered pairs: scalar tensor, differentiable in the embedding.
+
+    Raises ValueError for shapes that disagree, fewer than two rows, or labels that are not finite.
 
     Parameters
     ----------
@@ -41,10 +44,6 @@ def ner_loss(
     periods : k entries, None for a linear column, the period for a circular one; None: all linear. The paper:
         (None, None, 360), which is `Session.periods`
     weights : k floats >= 0, the factor of each column in the label distance; None: all 1
-
-    Raises
-    ------
-    ValueError : shapes that disagree, fewer than two rows, labels that are not finite
     """
     labels = torch.as_tensor(labels)
     labels = labels.to(_precision(embedding.device, labels.dtype)).to(embedding.device)
@@ -60,32 +59,25 @@ def ner_loss(
 
 
 def infonce_loss(
-    reference: torch.Tensor,
-    positive: torch.Tensor,
-    negative: torch.Tensor,
+    reference: Tensor,
+    positive: Tensor,
+    negative: Tensor,
     *,
     temperature: float = 1.0,
     normalized: bool = False,
-) -> torch.Tensor:
+) -> Tensor:
     """CEBRA's loss: InfoNCE with cosine similarity (Schneider, Lee and Mathis, Nature 2023).
 
     L = −mean_i s(x_i, x_i⁺) + mean_i log Σ_j exp s(x_i, x_j⁻), with s the cosine divided by the temperature.
 
-    Parameters
-    ----------
-    reference, positive, negative : float tensors (B, d), (B, d) and (M, d), pairs and the negatives of all
-    temperature : float > 0, τ
-    normalized : bool, whether rows have unit length already, as an encoder's do
-
-    Raises
-    ------
-    ValueError : shapes that disagree, or a temperature that is not positive
+    References and positives are float tensors (B, d), one pair a row; all share the negatives (M, d).
+    ``normalized`` tells that rows have unit length already, as an encoder's do. Raises ValueError for shapes
+    that disagree, or a temperature that is not positive.
     """
     shapes = [tuple(x.shape) for x in (reference, positive, negative)]
     if shapes[0] != shapes[1] or len(shapes[2]) != 2 or shapes[2][1:] != shapes[0][1:]:
         raise ValueError(f"expected reference and positive (B, d) and negative (M, d); got {shapes}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    _check_temperature(temperature)
     if not normalized:
         reference, positive, negative = normalize(reference), normalize(positive), normalize(negative)
     alignment = (reference * positive).sum(dim=1) / temperature
@@ -93,7 +85,7 @@ def infonce_loss(
     return (uniformity - alignment).mean()
 
 
-def label_distances(labels: torch.Tensor, periods: Columns = None, weights: Columns = None) -> torch.Tensor:
+def label_distances(labels: Tensor, periods: Columns = None, weights: Columns = None) -> Tensor:
     """Distances (m, m) between labels (m, k); ``periods`` and ``weights`` as in `ner_loss`.
 
     ``d(a, b) = |Δvx| + |Δvy| + min(|Δθ|, 360 − |Δθ|)`` for the labels of the paper (section 3).
@@ -119,14 +111,13 @@ class SortedLabels(NamedTuple):
     order: np.ndarray  # int32 (m, m)
     sorted_distances: np.ndarray  # float (m, m)
 
-    def distances(self) -> torch.Tensor:
+    def distances(self) -> Tensor:
         """The distances in the original order of the labels, tensor (m, m)."""
-        distances = np.empty_like(self.sorted_distances)
-        np.put_along_axis(distances, self.order.astype(np.int64), self.sorted_distances, axis=1)
-        return torch.from_numpy(distances)
+        values = torch.from_numpy(self.sorted_distances)
+        return torch.empty_like(values).scatter_(1, torch.from_numpy(self.order).long(), values)
 
 
-def sort_labels(labels: torch.Tensor, periods=None, weights=None, *, threads: int | None = None):
+def sort_labels(labels: Tensor, periods=None, weights=None, *, threads: int | None = None):
     """The part of the loss that depends on labels (m, k) alone; ``periods`` and ``weights`` as in `ner_loss`.
 
     Returns SortedLabels on the CPU, by so many threads (None: torch's number); elsewhere distances (m, m).
@@ -139,24 +130,18 @@ def sort_labels(labels: torch.Tensor, periods=None, weights=None, *, threads: in
     return SortedLabels(*kernel.sorted_label_distances(labels.detach().numpy(), periods, weights, threads))
 
 
-def rank_loss(
-    embedding: torch.Tensor, labels, *, temperature: float = 1.0, threads: int | None = None
-) -> torch.Tensor:
-    """NER's loss from labels whose distances are known already.
+def rank_loss(embedding: Tensor, labels, *, temperature: float = 1.0, threads: int | None = None) -> Tensor:
+    """NER's loss, as `ner_loss`, from labels whose distances are known already.
 
-    Parameters
-    ----------
-    embedding, temperature : as in `ner_loss`
-    labels : distances between m labels, tensor (m, m), or the result of `sort_labels`. Row i of the embedding
-        carries label i mod m: in training, a reference and its positive share one
-    threads : int or None for torch's number; threads to use on the CPU
+    ``labels`` are the distances between m labels, tensor (m, m), or the result of `sort_labels`. Row i of the
+    embedding (n, d) carries label i mod m: in training, a reference and its positive share one. ``threads``
+    are those to use on the CPU, None for torch's number. Raises ValueError unless n >= 2 is a multiple of m.
     """
     is_sorted = isinstance(labels, SortedLabels)
     n, m = len(embedding), len(labels.sorted_distances if is_sorted else labels)
     if n < 2 or m == 0 or n % m:
         raise ValueError(f"{n} rows of the embedding cannot carry {m} labels; need n >= 2, a multiple of m")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be positive, got {temperature}")
+    _check_temperature(temperature)
     if embedding.device.type == "cpu" and _exp_is_safe(embedding.detach(), temperature):
         if is_sorted or not labels.diagonal().any():  # for the kernel, no label is nearer than itself
             labels = labels if is_sorted else SortedLabels(*kernel.sort_rows(labels.detach().numpy()))
@@ -168,6 +153,11 @@ def _exp_is_safe(embedding, temperature):
     """Whether exp(s) stays within the normal numbers, so that plain sums of it are accurate."""
     extent = torch.linalg.vector_norm(embedding.amax(0) - embedding.amin(0)).item()
     return extent / temperature <= _SAFE_RANGE.get(embedding.dtype, -1.0)
+
+
+def _check_temperature(temperature):
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, got {temperature}")
 
 
 def _precision(device, wanted):

@@ -16,31 +16,20 @@ def pairs(labels: np.ndarray, *, batch_size: int, rng, trial=None, lengths=None,
     the reference's movement plus the change over one time step at a random bin. "Movement" is the linear
     label columns (velocity); when all columns are circular, their place on the circle.
 
-    Parameters
-    ----------
-    labels : float array (T, k)
-    batch_size : int, pairs per batch
-    rng : numpy.random.Generator
-    trial : int array (T,) or None; a time step never crosses trials
-    lengths : ints that sum to T, the bins of each session, or None for one; see `draw_bins`. A positive may
-        come from any session
-    periods, weights : k entries or None, as in `losses.ner_loss`
-
-    Raises
-    ------
-    ValueError : when no trial has two bins, so that there is no time step, or when all weights are 0
+    Labels are a float array (T, k), their ``periods`` and ``weights`` as in `losses.ner_loss`; ``rng`` is
+    NumPy's Generator. A time step never crosses trials, int array (T,) or None. ``lengths`` are the bins of
+    each session, as in `draw_bins`, or None for one session; a positive may come from any. Raises ValueError
+    when no trial has two bins, so that there is no time step, and when all weights are 0.
     """
-    movement = _movement(labels, periods, weights)
-    step = np.arange(len(movement) - 1)
+    movement, n_bins = _movement(labels, periods, weights), len(labels)
+    step = np.arange(n_bins - 1)
     if trial is not None:
         step = step[trial[1:] == trial[:-1]]
     if not len(step):
-        raise ValueError(
-            f"{len(movement)} sample(s) hold no time step; a trial with at least 2 bins is needed"
-        )
+        raise ValueError(f"{n_bins} sample(s) hold no time step; a trial with at least 2 bins is needed")
     tree = cKDTree(movement)
     while True:
-        reference = draw_bins(rng, lengths or [len(movement)], (_PREFETCH, batch_size))
+        reference = draw_bins(rng, lengths or [n_bins], (_PREFETCH, batch_size))
         moved = step[rng.integers(len(step), size=reference.shape)]
         target = movement[reference] + movement[moved + 1] - movement[moved]
         yield from zip(reference, tree.query(target)[1], strict=True)
