@@ -26,14 +26,10 @@ def align(
       nearest to the session rotated direction by direction. The paper gave it all trials, including those of
       the target that were scored afterwards.
 
-    Returns an orthogonal array (d, d); ``source @ rotation`` is aligned with the target. Raises ValueError
-    for an unknown protocol, shapes that disagree, values that are not finite, and no direction in common.
-
-    Parameters
-    ----------
-    source, target : arrays (T, d) and (U, d), embeddings, not necessarily of the same neurons or length
-    source_session, target_session : Session with T and U bins, the movements
-    protocol : "corrected" or "published"
+    Embeddings are arrays (T, d) and (U, d), not necessarily of the same neurons or length; their sessions, of
+    T and U bins, have the movements. Returns an orthogonal array (d, d); ``source @ rotation`` is aligned
+    with the target. Raises ValueError for an unknown protocol, shapes that disagree, values that are not
+    finite, and no direction in common.
     """
     if protocol not in ("corrected", "published"):
         raise ValueError(f"protocol must be corrected or published; got {protocol!r}")

@@ -52,17 +52,14 @@ def score(
       on the data that are scored;
     - ``corrected``: velocity is R²(true, decoded), and the time bin is ``peak_bin``.
 
+    Decoded ``velocity`` is an array (T, k) in mm/s, ``direction`` (T,) in degrees or None. ``held_out`` tells
+    whether decoder and embedding were fitted on other trials than the T bins of this session. ``peak_bin``,
+    needed then, is the time bin chosen on training data; where some trial is shorter, the last bin that all
+    of them reach is taken.
+
     Returns a dict: protocol -> {"velocity_r2", "position_r2"}, and with directions "direction_accuracy" and
     the scores of `single_trial`, which the paper does not have. Raises ValueError for lengths that disagree,
     and for held-out data without ``peak_bin``.
-
-    Parameters
-    ----------
-    velocity, direction : arrays (T, k) and (T,), decoded (mm/s, degrees); direction None where there are none
-    session : Session with T bins, the truth
-    held_out : bool, whether decoder and embedding were fitted on other trials
-    peak_bin : int, the time bin chosen on training data, needed when ``held_out``; where some trial is
-        shorter, the last bin that all of them reach
     """
     shapes = [None if values is None else np.shape(values) for values in (velocity, direction)]
     expected = [None if v is None else v.shape for v in (session.velocity, session.direction)]
@@ -71,18 +68,16 @@ def score(
     velocity_r2 = float(r2_score(session.velocity, velocity))
     position_r2 = float(r2_score(position(session.velocity, session), position(velocity, session)))
     corrected = {"velocity_r2": velocity_r2, "position_r2": position_r2}
+    if direction is not None:
+        over_time = accuracy_over_time(direction, session)[: session.trial_lengths.min()]
+        corrected |= single_trial(velocity, session) | {"direction_accuracy": float(over_time.max())}
     published = dict(corrected)
     if held_out:
         published["velocity_r2"] = float(r2_score(velocity, session.velocity))
-    if direction is not None:
-        if held_out and peak_bin is None:
+    if held_out and direction is not None:
+        if peak_bin is None:
             raise ValueError("held-out direction accuracy needs peak_bin, the bin chosen on training data")
-        for scores in (published, corrected):
-            scores |= single_trial(velocity, session)
-        over_time = accuracy_over_time(direction, session)[: session.trial_lengths.min()]
-        published["direction_accuracy"] = corrected["direction_accuracy"] = float(over_time.max())
-        if held_out:
-            corrected["direction_accuracy"] = float(over_time[min(peak_bin, len(over_time) - 1)])
+        corrected["direction_accuracy"] = float(over_time[min(peak_bin, len(over_time) - 1)])
     return {"published": published, "corrected": corrected}
 
 
