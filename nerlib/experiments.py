@@ -9,10 +9,8 @@ content in a folder that must be trusted, since joblib stores pickles. In a scri
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 from joblib import Parallel, delayed
 from joblib import hash as content_hash
 from tqdm import tqdm
@@ -32,7 +30,7 @@ def run(
     *,
     decoders: str | Iterable[str] = ("linear",),
     n_jobs: int = -1,
-    cache: str | Path | None = None,
+    cache: _runs.Folder = None,
     verbose: bool = True,
 ) -> list[dict]:
     """Fit and score every combination of sessions, methods and seeds.
@@ -53,10 +51,8 @@ def run(
     verbose : bool, show a progress bar
     """
     jobs, decoders = _jobs(sessions, methods, seeds), _runs.check_decoders(decoders)
-    calls = []
-    for job in jobs:
-        key = _runs.job_key(job, cache)
-        calls.append((("scores", key, decoders), _scores, (job, decoders, cache, key)))
+    keyed = [(_runs.job_key(job, cache), job) for job in jobs]
+    calls = [(("scores", key, decoders), _scores, (job, decoders, cache, key)) for key, job in keyed]
     return [row for rows in _parallel(calls, jobs, cache, n_jobs, verbose) for row in rows]
 
 
@@ -66,7 +62,7 @@ def embed(
     seeds: int | Iterable[int] = (42,),
     *,
     n_jobs: int = -1,
-    cache: str | Path | None = None,
+    cache: _runs.Folder = None,
     verbose: bool = True,
 ) -> list[_runs.Run]:
     """Fit every combination of sessions, methods and seeds; parameters, order and errors as in `run`."""
@@ -82,22 +78,18 @@ def transfer(
     *,
     decoders: str | Iterable[str] = ("linear",),
     n_jobs: int = -1,
-    cache: str | Path | None = None,
+    cache: _runs.Folder = None,
     verbose: bool = True,
 ) -> list[dict]:
     """Decode sessions through other sessions.
 
-    Returns the rows of `transfer_run` with each run as the source; its targets are the runs of the same
-    method, seed and settings.
-
-    Parameters
-    ----------
-    runs : list of Run of `embed`
-    pairs : callable, (source Session, target Session) -> bool, whether to decode one through the other
-    decoders, n_jobs, cache, verbose : as in `run`, errors too
+    Returns the rows of `transfer_run` with each of the runs, which `embed` made, as the source. Its targets
+    are the runs of the same method, seed and settings for which ``pairs(source, target)``, a function of two
+    sessions, is true. Other parameters and errors are those of `run`.
     """
     runs, decoders = list(runs), _runs.check_decoders(decoders)
-    slim = [_without_rates(run) for run in runs]
+    # Transfer decodes embeddings: the rates, by far the largest part, need not be sent to every process.
+    slim = [replace(r, session=replace(r.session, rates=r.session.rates[:, :1])) for r in runs]
     digests = [content_hash([r.about, r.session.digest, r.corrected, r.published]) for r in runs]
     alike = [[r.about[key] for key in ("method", "seed", "settings")] for r in runs]
     calls, sources = [], []
@@ -113,12 +105,6 @@ def transfer(
 def _scores(job, decoders, cache, key):
     fitted = _runs.cached(cache)(("fit", key), _runs.fit_job, (job,))
     return score_run(_runs.as_run(job, fitted), decoders)
-
-
-def _without_rates(run):
-    """Transfer decodes embeddings; the rates, by far the largest part, need not be sent to every process."""
-    none = np.zeros((len(run.session.trial), 1), np.float32)
-    return replace(run, session=replace(run.session, rates=none))
 
 
 def _jobs(sessions, methods, seeds):

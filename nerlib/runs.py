@@ -30,6 +30,7 @@ PROTOCOLS = ("published", "corrected")
 TRANSFER_PROTOCOLS = (*PROTOCOLS, "affine")
 SPLITS = ("train", "test")
 DECODERS = {"linear": LinearDecoder, "kNN": KNNDecoder}
+Folder = str | Path | None  # where to keep results; None: nowhere
 _NOT_SETTINGS = ("random_state", "device", "verbose")
 # Packages whose code `source_digest` and `versions` tell. Classes made by exec claim to be builtins.
 _DIGESTED = {"nerlib", "sklearn", *sys.stdlib_module_names} - {"builtins"}
@@ -39,21 +40,17 @@ _DIGESTED = {"nerlib", "sklearn", *sys.stdlib_module_names} - {"builtins"}
 class Run:
     """One session, one method, one seed, fitted on the training trials.
 
-    Attributes
-    ----------
-    about : dict with the keys session, area, monkey, date, simulated, method, seed, settings (the parameters
-        that differ from the estimator's defaults, as text)
-    session : Session
-    corrected, published : dict, "train" and "test" to the embedding (T, d): leak-free, and as in the paper;
-        for most methods the two are the same, and only their scores differ
-    seconds : float, processor time of fitting
+    ``about`` has the keys session, area, monkey, date, simulated, method, seed and settings, which are the
+    parameters that differ from the estimator's defaults, as text. ``corrected`` and ``published`` map "train"
+    and "test" to the embedding (T, d), leak-free and as in the paper; for most methods the two are the same,
+    and only their scores differ.
     """
 
     about: dict
     session: Session
     corrected: dict
     published: dict
-    seconds: float
+    seconds: float  # processor time of fitting
 
     @cached_property
     def splits(self) -> dict[str, Session]:
@@ -62,12 +59,7 @@ class Run:
 
 
 def fit_run(
-    session: Session,
-    method: Any = "NER",
-    seed: int = 42,
-    *,
-    name: str | None = None,
-    cache: str | Path | None = None,
+    session: Session, method: Any = "NER", seed: int = 42, *, name: str | None = None, cache: Folder = None
 ) -> Run:
     """Split a session, fit a method on its training trials, embed both parts.
 
@@ -97,14 +89,15 @@ class Job(NamedTuple):
 
 
 def make_job(session, name, method, seed):
-    model = make_method(method) if isinstance(method, str) else clone(method)
+    named = isinstance(method, str)
+    model = make_method(method) if named else clone(method)
     known = model.get_params()
     for periods in ("periods", "estimator__periods"):  # the latter of an ensemble
         if known.get(periods, 0) is None:
             model.set_params(**{periods: session.periods})
     if "random_state" in known:
         model.set_params(random_state=seed)
-    return Job(session, name or (method if isinstance(method, str) else type(method).__name__), seed, model)
+    return Job(session, name or (method if named else type(method).__name__), seed, model)
 
 
 def job_key(job, cache):
@@ -143,15 +136,14 @@ def _call(key, function, arguments):
 
 def fit_job(job):
     """Fit a method; its embeddings in both protocols, and the processor time of fitting."""
-    splits = dict(zip(SPLITS, job.session.split(), strict=True))
-    train, model = splits["train"], job.model
+    splits, model = dict(zip(SPLITS, job.session.split(), strict=True)), job.model
+    train = splits["train"]
     start = time.process_time()
     model.fit(train.rates, train.labels, train.trial)
     seconds = time.process_time() - start
-    corrected = {split: model.transform(part.rates, part.trial) for split, part in splits.items()}
-    embed, published = getattr(model, "published_embedding", None), corrected
-    if embed is not None:
-        published = {split: embed(part.rates, part.labels, part.trial) for split, part in splits.items()}
+    corrected = published = {split: model.transform(s.rates, s.trial) for split, s in splits.items()}
+    if embed := getattr(model, "published_embedding", None):
+        published = {split: embed(s.rates, s.labels, s.trial) for split, s in splits.items()}
     return {"corrected": corrected, "published": published, "seconds": seconds}
 
 
@@ -160,14 +152,11 @@ def as_run(job, fitted):
     session, model = job.session, job.model
     defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
     defaults["periods"] = session.periods
-    changed = [
-        f"{name}={value!r}"
-        for name, value in sorted(model.get_params(deep=False).items())
-        if name not in _NOT_SETTINGS and repr(value) != repr(defaults[name])
-    ]
+    own = {k: v for k, v in sorted(model.get_params(deep=False).items()) if k not in _NOT_SETTINGS}
+    settings = ", ".join(f"{k}={v!r}" for k, v in own.items() if repr(v) != repr(defaults[k]))
     about = {field: getattr(session, field) for field in ("area", "monkey", "date", "simulated")}
-    about |= {"method": job.method, "seed": job.seed, "settings": ", ".join(changed)}
-    return Run({"session": session.name, **about}, session, **fitted)
+    about = {"session": session.name} | about | {"method": job.method, "seed": job.seed, "settings": settings}
+    return Run(about, session, **fitted)
 
 
 def score_run(run: Run, decoders: str | Iterable[str] = ("linear",)) -> list[dict]:
@@ -206,9 +195,8 @@ def transfer_run(source: Run, targets: list[Run], decoders: str | Iterable[str] 
     for decoder in check_decoders(decoders):
         fitted = _fit_decoders(source, decoder)
         for target, embeddings in zip(targets, aligned, strict=True):
-            about = {"target": target.about["session"]}
-            about |= {f"target_{field}": target.about[field] for field in ("area", "monkey", "date")}
-            about["decoder"] = decoder
+            own = {f"target_{field}": target.about[field] for field in ("area", "monkey", "date")}
+            about = {"target": target.about["session"], **own, "decoder": decoder}
             rows += _score(source, about, fitted, embeddings, target.splits["test"], held_out=True)
     return rows
 
@@ -238,10 +226,10 @@ def _fit_decoders(run, name):
     """protocol -> decoder, fitted on the training trials; one for all where they would be the same."""
     kind, train = DECODERS[name], run.splits["train"]
     options = {"standardize": False} if name == "linear" else {}
-    decoder = published = kind().fit(run.corrected["train"], train)
+    corrected = published = kind().fit(run.corrected["train"], train)
     if options or not np.array_equal(run.corrected["train"], run.published["train"]):
         published = kind(**options).fit(run.published["train"], train)
-    return {"published": published, "corrected": decoder, "affine": decoder}
+    return {"published": published, "corrected": corrected, "affine": corrected}
 
 
 def _score(run, about, decoders, embeddings, session, *, held_out):
