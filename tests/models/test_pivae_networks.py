@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.distributions import Normal, Poisson, kl_divergence
 
-from nerlib.models._pivae_networks import (
+from nerlib.models.pivae import (
     Coupling,
     Decoder,
     WindowEncoder,
