@@ -34,7 +34,6 @@ class Ensemble(Saved, Method):
     ----------
     members_ : list of fitted methods
     maps_ : list of (matrix (d, d), offset (d,)), one a member: ``z @ matrix + offset``
-    n_features_in_ : int, neurons
     """
 
     _fitted = "maps_"
@@ -47,18 +46,15 @@ class Ensemble(Saved, Method):
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Fit the members on rates (T, N), labels (T, k) or (T,) and trials (T,) or None; returns self.
 
-        Raises
-        ------
-        ValueError, TypeError : wrong parameters, several sessions, or what the members refuse
+        Raises ValueError or TypeError for wrong parameters, several sessions, and what the members refuse.
         """
         check_numbers(self, Integral, "n_members")
         if self.alignment not in ("rotation", "affine"):
             raise ValueError(f"alignment must be rotation or affine; got {self.alignment!r}")
         if joint.is_list(X):
-            raise ValueError(
-                f"an ensemble is fitted to one session, got {len(X)}; fit several methods, and average what "
-                "is decoded from them"
-            )
+            advice = "fit several methods, and average what is decoded from them"
+            raise ValueError(f"an ensemble is fitted to one session, got {len(X)}; {advice}")
+        self.__dict__.pop(self._fitted, None)  # a fit that fails leaves no model behind
         seeds = check_random_state(self.random_state).randint(np.iinfo(np.int32).max, size=self.n_members)
         members = [clone(self.estimator).set_params(random_state=int(seed)) for seed in seeds]
         self.members_ = [member.fit(X, y, trial) for member in members]

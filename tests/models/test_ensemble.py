@@ -94,6 +94,15 @@ def test_wrong_sizes_and_early_calls_are_refused(session):
         Ensemble(NER(**QUICK)).transform(session.rates)
 
 
+def test_a_refit_that_fails_leaves_no_model(points):
+    X, y = points
+    model = Ensemble(NER(**QUICK | {"max_iter": 2}), n_members=1).fit(X, y)
+    with pytest.raises(ValueError, match="NaN"):
+        model.fit(np.full_like(X, np.nan), y)
+    with pytest.raises(NotFittedError):
+        model.transform(X)
+
+
 @pytest.mark.parametrize("kind, alignment", [(NER, "rotation"), (Bottleneck, "affine")])
 def test_saved_and_loaded_is_the_same(session, tmp_path, kind, alignment):
     member = kind(**QUICK, window=3, periods=session.periods, weights=(1, 1, 0.5))
