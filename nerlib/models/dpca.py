@@ -62,12 +62,9 @@ class DPCA(Method):
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Fit on rates (T, N), labels (T, k) or (T,) and trial ids (T,), which are required; returns self.
 
-        The last label column is the direction, constant within a trial.
-
-        Raises
-        ------
-        ValueError, TypeError : a bad parameter, NaN, lengths that disagree, no or scattered trials, a
-            direction that changes within a trial or has one trial, too few directions or bins
+        The last label column is the direction, constant within a trial. Raises ValueError or TypeError for a
+        bad parameter, NaN, lengths that disagree, no or scattered trials, a direction that changes within a
+        trial or has one trial, too few directions or bins.
         """
         check_numbers(self, Integral, "n_components", "window")
         strength = self.regularizer
@@ -90,10 +87,8 @@ class DPCA(Method):
         fitted = _fit_averages(averages, np.array([self.regularizer_]), self.n_components)
         self.decoders_ = {name: decoders[0] for name, (decoders, _) in fitted.items()}
         self.encoders_ = {name: encoders[0] for name, (_, encoders) in fitted.items()}
-        self.explained_variance_ = {
-            name: ((averages @ decoder) ** 2).sum(axis=(0, 1)) / (averages**2).sum()
-            for name, decoder in self.decoders_.items()
-        }
+        total, restored = (averages**2).sum(), {k: averages @ d for k, d in self.decoders_.items()}
+        self.explained_variance_ = {k: (v**2).sum(axis=(0, 1)) / total for k, v in restored.items()}
         return self
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:

@@ -22,6 +22,7 @@ class PCA(decomposition.PCA):
     """
 
     _check_trial = Method._check_trial
+    fit_transform = Method.fit_transform
 
     def __init__(self, n_components=3, *, window=1):
         super().__init__(n_components, svd_solver="full")
@@ -35,10 +36,6 @@ class PCA(decomposition.PCA):
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
         """Embed rates X, array (T, N), of trials (T,); returns an array (T, n_components)."""
         return super().transform(self._inputs(X, trial))
-
-    def fit_transform(self, X: Any, y: Any = None, trial: Any = None) -> np.ndarray:
-        """Find the components, then embed the same rates; see `fit` and `transform`."""
-        return self.fit(X, None, trial).transform(X, trial)
 
     def _inputs(self, X, trial, least=None):
         if self.window == 1:

@@ -19,17 +19,13 @@ _PENALTIES = np.logspace(-2, 5, 8)
 class Ridge(Method):
     """Ridge regression from rates to the labels; its predictions take the place of an embedding.
 
-    The penalty is chosen by cross-validation over whole training trials.
+    The penalty is chosen by cross-validation over whole training trials: the ``alpha`` of ``ridge_``, which
+    is scikit-learn's Ridge, fitted.
 
     Parameters
     ----------
     window : int, bins of history, the current bin included
     periods : as in `NER`; circular columns are predicted as cosine and sine
-
-    Attributes
-    ----------
-    ridge_ : scikit-learn's Ridge, fitted; its ``alpha`` is the chosen penalty
-    n_features_in_ : int, neurons
     """
 
     _fitted = "ridge_"
@@ -39,18 +35,14 @@ class Ridge(Method):
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
         """Fit on rates (T, N), labels (T, k) or (T,), and trial ids (T,) or None; returns self.
 
-        Raises
-        ------
-        ValueError, TypeError : parameters out of range, NaN, lengths that disagree, a single trial
+        Raises ValueError or TypeError for bad parameters, NaN, lengths that disagree, and a single trial.
         """
         check_numbers(self, Integral, "window")
         X, labels, trial = self._check_data(X, y, trial)
         groups = np.arange(len(X)) if trial is None else trial
-        n_groups = len(np.unique(groups))
-        if n_groups < 2:
-            raise ValueError(
-                f"the penalty is chosen over whole trials; give at least two, not 1 (n_samples={len(X)})"
-            )
+        if (n_groups := len(np.unique(groups))) < 2:
+            given = f"not 1 (n_samples={len(X)})"
+            raise ValueError(f"the penalty is chosen over whole trials; give at least two, {given}")
         folds = [held for _, held in GroupKFold(min(5, n_groups)).split(X, groups=groups)]
         X, targets = stacked(X, trial, self.window), regression_targets(labels, self.periods)
         scores = _r2_by_penalty(X.astype(np.float64), targets, folds)
@@ -64,7 +56,7 @@ class Ridge(Method):
 
     @property
     def _n_features_out(self):
-        return np.atleast_2d(self.ridge_.coef_).shape[0]
+        return len(np.atleast_2d(self.ridge_.coef_))
 
 
 def _r2_by_penalty(X, targets, folds):

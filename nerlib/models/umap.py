@@ -20,6 +20,8 @@ _PASSED_ON = ("n_components", "n_neighbors", "min_dist", "random_state", "verbos
 class UMAP(Method):
     """umap-learn with the calls of the other methods (Methods page, *Other methods*); needs ``nerlib[umap]``.
 
+    The attribute ``umap_`` is the fitted umap.UMAP.
+
     Parameters
     ----------
     n_components : int, dimensions of the map (the paper: 2)
@@ -28,13 +30,7 @@ class UMAP(Method):
     min_dist : float >= 0, how close two bins may lie in the map
     max_iter : int or None, epochs; None: umap-learn's choice, 500 up to 10 000 bins and 200 beyond
     window : int, bins of history side by side, the current bin included (the paper: 1)
-    random_state : int, RandomState or None
-    verbose : bool, whether umap-learn reports its progress
-
-    Attributes
-    ----------
-    umap_ : umap.UMAP, fitted
-    n_features_in_ : int, neurons
+    random_state, verbose : as in `EncoderMethod`; the progress is that of umap-learn
     """
 
     _fitted = "umap_"
@@ -51,16 +47,12 @@ class UMAP(Method):
     def fit(self, X: Any, y: Any = None, trial: Any = None) -> Self:
         """Fit the map on rates (T, N) of trials (T,) or None; returns self.
 
-        Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``.
-
-        Raises
-        ------
-        ValueError, TypeError : parameters out of range, NaN, lengths that disagree, labels that are missing
-        ImportError : umap-learn is not installed
+        Labels (T, k) or (T,), the direction last, are needed with ``supervised=True``. Raises ValueError or
+        TypeError for bad parameters, NaN, lengths that disagree and missing labels; ImportError without
+        umap-learn.
         """
         self.__dict__.pop("umap_", None)  # a fit that fails leaves no model behind
-        X = self._checked(X, trial, reset=True)
-        self.umap_ = self._fitted_map(X, y)
+        self.umap_ = self._fitted_map(self._checked(X, trial, reset=True), y)
         return self
 
     def transform(self, X: Any, trial: Any = None) -> np.ndarray:
@@ -101,10 +93,9 @@ class UMAP(Method):
             X, y = check_X_y(X, y, multi_output=True, dtype=np.float32, estimator=self)
             y = np.unique(y.reshape(len(X), -1)[:, -1], return_inverse=True)[1]
             if y.max() >= len(X) / 2:
-                raise ValueError(
-                    f"supervised=True needs a category, such as direction, as the last label column; it has "
-                    f"{y.max() + 1} different values in {len(X)} bins"
-                )
+                needed = "a category, such as direction, as the last label column"
+                found = f"{y.max() + 1} different values in {len(X)} bins"
+                raise ValueError(f"supervised=True needs {needed}; it has {found}")
         if not 2 <= self.n_neighbors < len(X):
             within = f"from 2 to {len(X) - 1} with {len(X)} bins"
             raise ValueError(f"n_neighbors must be {within}; got {self.n_neighbors}")
