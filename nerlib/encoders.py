@@ -1,5 +1,6 @@
 """The network of NER and CEBRA (section 3): one time bin in, one point on a sphere out."""
 
+from copy import copy
 from itertools import pairwise
 
 import numpy as np
@@ -51,13 +52,10 @@ class Encoder(nn.Sequential):
 
     def for_session(self, n_neurons, window):
         """An encoder for other neurons: a first layer of its own, all other layers are these very ones."""
-        if isinstance(self[0], ReadIn):
-            first: nn.Module = ReadIn(n_neurons)
-        else:
-            first = nn.Linear(n_neurons * window, self[0].out_features)
-        other = Encoder.__new__(Encoder)
-        nn.Sequential.__init__(other, first, *list(self)[1:])
-        other.sphere = self.sphere
+        is_joint, width = isinstance(self[0], ReadIn), self[0].out_features
+        other = copy(self)
+        other._modules = dict(self._modules)
+        other[0] = ReadIn(n_neurons) if is_joint else nn.Linear(n_neurons * window, width)
         return other
 
     def embed_few(self, rates):

@@ -1,6 +1,7 @@
-"""What all methods share: the calls of `Method`, and checks of parameters, trials and devices."""
+"""What methods share: the calls of `Method`, checks, and the training loop of those with NER's network."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from numbers import Integral
 from threading import Lock
@@ -10,11 +11,13 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
+from tqdm import trange
 
 from nerlib.losses import check_per_column
 from nerlib.sampling import stacked
 
 FLOATS = [np.float32, np.float64]
+LABELLED = {"dtype": FLOATS, "multi_output": True, "y_numeric": True}  # how scikit-learn checks X and y
 _SEEDING, _COUNTING = Lock(), Lock()
 _fits = {"running": 0, "threads": 1}  # fits in progress, and torch's threads before the first of them
 
@@ -36,10 +39,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _check_data(self, X, y, trial, **checks):
         """Rates (T, N), labels as float64 (T, k) and trial ids (T,) or None, validated."""
-        checks = {"dtype": FLOATS, "multi_output": True, "y_numeric": True} | checks
         if checks.get("reset", True):
             self.__dict__.pop(self._fitted, None)  # a fit that fails leaves no model behind
-        X, y = validate_data(self, X, y, **checks)
+        X, y = validate_data(self, X, y, **LABELLED | checks)
         return X, np.array(y, np.float64).reshape(len(X), -1), self._check_trial(trial, len(X), 1)
 
     def _check_rates(self, X, dtype=FLOATS):
@@ -66,17 +68,13 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             return None
         trial = np.asarray(trial)
         if trial.shape != (n_bins,) or not np.issubdtype(trial.dtype, np.integer):
-            raise ValueError(
-                f"trial must be an integer array of one entry per bin, shape ({n_bins},); "
-                f"got {trial.dtype} of shape {trial.shape}"
-            )
+            expected = f"an integer array of one entry per bin, shape ({n_bins},)"
+            raise ValueError(f"trial must be {expected}; got {trial.dtype} of shape {trial.shape}")
         return trial
 
     def _diverged(self, when):
-        return ValueError(
-            f"training diverged at {when} (loss is not finite) with learning_rate={self.learning_rate}; "
-            "lower it, or check the scale of the rates"
-        )
+        problem = f"training diverged at {when} (loss is not finite) with learning_rate={self.learning_rate}"
+        return ValueError(f"{problem}; lower it, or check the scale of the rates")
 
     @property
     def _n_features_out(self):
@@ -130,6 +128,50 @@ def single_thread():
             _fits["running"] -= 1
 
 
+def train(method, weights, embed, objective, max_iter=None):
+    """Fit weights with Adam, in place, as the parameters of a method say; returns the loss of each step.
+
+    ``embed`` maps bins (B,) to points (B, d); ``objective`` is what `EncoderMethod._objective` returns.
+    """
+    (batches, loss, parameters), weights = objective, list(weights)
+    steps = trange(max_iter or method.max_iter, desc=type(method).__name__, disable=not method.verbose)
+    means = [weight.detach().clone() for weight in weights]
+    unaveraged = len(steps) - round(method.weight_averaging * len(steps))
+    optimizer = torch.optim.Adam([*weights, *parameters], lr=method.learning_rate, fused=True)
+    # Filled in place: a scalar kept from every step would leave a hole in memory, a megabyte each.
+    curve = torch.empty(len(steps), device=weights[0].device)
+    with single_thread() as cores, _prefetched(batches, cores) as draw:
+        coming = draw()
+        for step in steps:
+            bins, target = coming()
+            optimizer.zero_grad()
+            step_loss = loss(embed(bins), target)
+            coming = draw()  # on a second core, while this one is busy with the network
+            step_loss.backward()
+            optimizer.step()
+            curve[step] = step_loss.detach()
+            if step >= unaveraged:
+                for mean, weight in zip(means, weights, strict=True):
+                    mean.lerp_(weight.detach(), 1 / (step - unaveraged + 1))
+    if unaveraged < len(steps):
+        for mean, weight in zip(means, weights, strict=True):
+            weight.data = mean
+    losses = curve.cpu().numpy().astype(np.float64)
+    if not np.isfinite(losses).all():
+        raise method._diverged(f"step {int(np.argmin(np.isfinite(losses)))}")
+    return losses
+
+
+@contextmanager
+def _prefetched(batches, cores):
+    """A function that requests the next batch, and returns one that waits for it."""
+    if cores == 1:
+        yield lambda: lambda: next(batches)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="nerlib-batches") as worker:
+        yield lambda: worker.submit(next, batches).result
+
+
 def as_tensor(rates):
     """A float32 tensor that shares the array's memory where possible."""
     return torch.from_numpy(np.require(rates, np.float32, "CW"))
@@ -147,20 +189,16 @@ def select_columns(labels, columns, periods=None, weights=None):
         return labels, periods, weights
     n_columns, linear = labels.shape[1], isinstance(columns, str) and columns == "linear"
     if linear and periods is None:
-        raise ValueError(
-            'label_columns="linear" needs periods, which tell the linear columns: give those of a Session, '
-            "None for each linear column and the period of each circular one"
-        )
+        advice = "give those of a Session, None for each linear column and the period of each circular one"
+        raise ValueError(f'label_columns="linear" needs periods, which tell the linear columns: {advice}')
     periods = check_per_column("periods", periods, n_columns, None)
     weights = check_per_column("weights", weights, n_columns, 1.0)
     chosen = np.atleast_1d(columns).tolist()
     if linear:
         chosen = [c for c, period in enumerate(periods) if period is None]
     if not chosen or not set(chosen) <= set(range(n_columns)) or bool in map(type, chosen):
-        raise ValueError(
-            f"label_columns is {columns}, but the labels have {n_columns} columns, counted from 0"
-            f"{', all circular' * linear}; name some of them, or give None for all"
-        )
+        found = f"the labels have {n_columns} columns, counted from 0{', all circular' * linear}"
+        raise ValueError(f"label_columns is {columns}, but {found}; name some, or give None for all")
     return labels[:, chosen], *([of[column] for column in chosen] for of in (periods, weights))
 
 

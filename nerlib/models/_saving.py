@@ -44,9 +44,7 @@ class Saved:
             found = "no model of nerlib" if header is None else f"a model of class {header['class']}"
             raise ValueError(f"{path} holds {found}; expected a {cls.__name__}")
         if "n_neurons" not in header and "members" not in header:
-            raise ValueError(
-                f"{path} was saved by an earlier version of nerlib; fit the model and save again"
-            )
+            raise ValueError(f"{path} is from an earlier version of nerlib; fit the model and save again")
         return _unpacked(cls, tensors, header, device)
 
 
@@ -58,14 +56,12 @@ def _packed(method):
     about = {"class": type(method).__name__, "n_features_in": method.n_features_in_, "parameters": parameters}
     if hasattr(method, "members_"):
         return _packed_members(method, about)
-    weights = _distinct(method.encoders_).state_dict()
+    weights = joint.distinct(method.encoders_).state_dict()
     tensors = {f"encoders.{k}": v.cpu().contiguous() for k, v in weights.items()}
     tensors |= {f"anchors.{k}": torch.from_numpy(v) for k, v in method.anchors_._asdict().items()}
     tensors["loss_curve"] = torch.from_numpy(method.loss_curve_)
-    about |= {
-        "n_neurons": [encoder.n_neurons(method.window) for encoder in method.encoders_],
-        "joint": isinstance(method.encoder_[0], ReadIn),
-    }
+    n_neurons = [encoder.n_neurons(method.window) for encoder in method.encoders_]
+    about |= {"n_neurons": n_neurons, "joint": isinstance(method.encoder_[0], ReadIn)}
     if hasattr(method, "feature_names_in_"):
         about["feature_names_in"] = method.feature_names_in_
     return tensors, about
@@ -99,7 +95,7 @@ def _unpacked(cls, tensors, about, device):
     encoder = model._make_encoder(first, about["joint"])
     encoders = [encoder, *(encoder.for_session(n, model.window) for n in others)]
     weights = {k.removeprefix("encoders."): v for k, v in tensors.items()}
-    _distinct(encoders).load_state_dict(weights)
+    joint.distinct(encoders).load_state_dict(weights)
     model.encoders_ = [each.to(pick_device(device)).eval() for each in encoders]
     model.encoder_ = encoders[0]
     return model
@@ -122,8 +118,3 @@ def _unpacked_members(cls, tensors, about, given, device):
 def _kinds(kind):
     """Name -> class, of a class and all that derive from it."""
     return {kind.__name__: kind} | {k: v for sub in kind.__subclasses__() for k, v in _kinds(sub).items()}
-
-
-def _distinct(encoders):
-    """The first encoder, and of the others, which share all layers but one, that layer."""
-    return torch.nn.ModuleList([encoders[0], *(other[0] for other in encoders[1:])])

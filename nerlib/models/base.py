@@ -7,14 +7,13 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from nerlib.encoders import Encoder, ReadIn
 from nerlib.models import joint
-from nerlib.models._common import FLOATS, Method, as_tensor, check_numbers, pick_device, seeded
+from nerlib.models._common import FLOATS, Method, as_tensor, check_numbers, pick_device, seeded, train
 from nerlib.models._saving import Saved
-from nerlib.models._training import train
 from nerlib.sampling import history, stacked
 
 _BLOCK = 8192  # bins per forward pass of transform: their activations stay in the cache of a core
@@ -64,37 +63,27 @@ class EncoderMethod(Saved, Method):
 
     @abstractmethod
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
-        """How batches of bins are drawn, and their loss.
+        """How batches of bins are drawn from labels (T, k) and trials (T,) or None, and their loss.
 
-        Labels are a float64 array (T, k), ``trial`` an int array (T,) or None, ``rng`` is NumPy's generator
-        and ``device`` torch's. ``lengths`` are the bins of each session, None for one session; ``anchors``, a
-        float32 array (M, n_components) or None, is the embedding of the first M bins if it is fixed.
-
-        Returns an endless iterator of (int array of bins (B,), target, what the loss needs besides), a
-        callable (embedding (B, n_components), target) -> scalar tensor, and a list of tensors to train, too.
+        ``lengths`` are the bins of each session, None for one session; ``anchors``, a float32 array (M, d) or
+        None, is the embedding of the first M bins if it is fixed. Returns an endless iterator of (int array
+        of bins (B,), target, what the loss needs besides), a callable (embedding (B, d), target) -> scalar
+        tensor, and a list of tensors to train, too.
         """
 
     def fit(self, X: Any, y: Any, trial: Any = None) -> Self:
-        """Train the network, on one session or on several.
+        """Train on rates (T, N) in spikes/bin, labels (T, k) or (T,), trial ids (T,) or None; returns self.
 
-        Lists of arrays, one a session, train jointly: a first layer for each session, all other layers
-        shared, and one loss over bins of all sessions, so that all are embedded in one space. Returns self.
-
-        Parameters
-        ----------
-        X : array (T, N), rates (spikes/bin)
-        y : array (T, k) or (T,), labels; those of the paper are velocity x, y (mm/s) and direction (degrees)
-        trial : int array (T,) or None, the trial of each bin; neither history nor a time step crosses trials.
-            None: one uninterrupted stretch
-
-        Raises
-        ------
-        ValueError, TypeError : bad parameters, NaN, lengths that disagree, training that diverged
+        Labels of the paper are velocity x, y (mm/s) and direction (degrees). Neither history nor a time step
+        crosses trials; None is one uninterrupted stretch. Lists of arrays, one a session, train jointly: a
+        first layer for each session, all other layers shared, and one loss over bins of all sessions, so that
+        all are embedded in one space. Raises ValueError or TypeError for bad parameters, NaN, lengths that
+        disagree, and training that diverged.
         """
         self._check_parameters()
         if is_joint := joint.is_list(X):
-            self.__dict__.pop("encoder_", None)  # a fit that fails leaves no model behind
-            self.__dict__.pop("feature_names_in_", None)
+            for name in ("encoder_", "feature_names_in_"):  # a fit that fails leaves no model behind
+                self.__dict__.pop(name, None)
             sessions = joint.check_sessions(self, X, y, trial)
             self.n_features_in_ = sessions[0][0].shape[1]
         else:
@@ -109,11 +98,11 @@ class EncoderMethod(Saved, Method):
             encoders = [encoder.to(device) for encoder in (first, *others)]
             objective = self._objective(labels, trial, np.random.default_rng(seeds[0]), device, lengths)
         dropout = torch.Generator(device).manual_seed(int(seeds[2]))
-        if not is_joint:
+        if is_joint:
+            self.loss_curve_ = joint.train_jointly(self, encoders, sessions, objective, dropout)
+        else:
             gather = self._gatherer(sessions[0][0], sessions[0][2], device, dropout)
             self.loss_curve_ = train(self, first.parameters(), lambda bins: first(gather(bins)), objective)
-        else:
-            self.loss_curve_ = joint.train_jointly(self, encoders, sessions, objective, dropout)
         self.n_iter_ = len(self.loss_curve_)
         self.encoders_ = [encoder.eval() for encoder in encoders]
         self.encoder_ = self.encoders_[0]
@@ -133,11 +122,8 @@ class EncoderMethod(Saved, Method):
         with those of the fit; one decoder serves them all. A layer may put the session in a wrong place of
         the embedding, so three random starts are trained for a third of the steps, and the one with the
         lowest loss goes on. X, y and trial are as in `fit`; ``max_iter`` is the number of its steps, None for
-        as many as the fit took. Returns the new session's number, for `transform`.
-
-        Raises
-        ------
-        ValueError, TypeError : ``max_iter`` no positive integer, NaN, lengths or label columns that disagree
+        as many as the fit took. Returns the new session's number, for `transform`; raises as `fit` does, and
+        ValueError where label columns disagree.
         """
         check_is_fitted(self)
         rates, labels, trial = joint.check_session(self, X, y, trial, "the new session")
@@ -147,24 +133,23 @@ class EncoderMethod(Saved, Method):
         return joint.calibrate(self, rates, labels, trial, max_iter)
 
     def transform(self, X: Any, trial: Any = None, session: int | None = None) -> Any:
-        """Embed rates: float32 array (T, n_components), rows of unit length on a sphere; or a list of them.
+        """Embed rates (T, N) in spikes/bin: float32 array (T, n_components), rows of unit length on a sphere.
 
-        Parameters
-        ----------
-        X : array (T, N), rates (spikes/bin); or a list of them, one per session, in their order
-        trial : int array (T,), or a list of them, or None; matters when ``window`` > 1
-        session : int or None, number of the session whose neurons these are; a model of several needs it
-
-        Raises
-        ------
-        ValueError : NaN, another number of neurons, a session that the model does not know
+        A list of rates, one array per session in their order, and of trials gives a list. Trial ids (T,)
+        matter when ``window`` > 1; ``session`` is the number of the session whose neurons these are, which a
+        model of several needs. Raises ValueError for NaN, another number of neurons, an unknown session.
         """
         if not self.__sklearn_is_fitted__():
             check_is_fitted(self)  # raises; asking it every time takes a tenth of the time of one bin
         if joint.is_list(X):
             trial = [None] * len(X) if trial is None else trial
             return [self.transform(*one, session=i) for i, one in enumerate(zip(X, trial, strict=True))]
-        session = self._check_session(session)
+        known = len(self.encoders_)
+        if session is None and known == 1:
+            session = 0
+        if not isinstance(session, Integral) or not 0 <= session < known:
+            found = f"session is {session!r}, but the model has {known} session{'s' * (known > 1)}"
+            raise ValueError(f"{found}; say whose neurons these are, 0 to {known - 1}")
         X = self._check_rates(X, session)
         return self._embed(X, self._check_trial(trial, len(X)), session)
 
@@ -183,24 +168,18 @@ class EncoderMethod(Saved, Method):
         with torch.inference_mode():
             return np.concatenate([encoder(rates.to(device)).cpu().numpy() for rates in inputs])
 
-    def _check_session(self, session):
-        known = len(self.encoders_)
-        if session is None and known == 1:
-            return 0
-        if not isinstance(session, Integral) or not 0 <= session < known:
-            raise ValueError(
-                f"session is {session!r}, but the model has {known} session{'s' * (known > 1)}; "
-                f"say whose neurons these are, 0 to {known - 1}"
-            )
-        return int(session)
-
     def _check_rates(self, X, session=0):
         """What scikit-learn refuses is refused; but its check takes as long as embedding one bin."""
         n_neurons = self.encoders_[session].n_neurons(self.window)
         plain = type(X) is np.ndarray and X.dtype in FLOATS and X.shape[1:] == (n_neurons,) and len(X)
         if plain and not hasattr(self, "feature_names_in_") and np.isfinite(X.sum()):
             return X
-        return super()._check_rates(X) if session == 0 else joint.check_rates(X, n_neurons, session)
+        if session == 0:
+            return super()._check_rates(X)
+        X = check_array(X, dtype=FLOATS)
+        if X.shape[1] != n_neurons:
+            raise ValueError(f"session {session} was fitted with {n_neurons} neurons; X has {X.shape[1]}")
+        return X
 
     def _gatherer(self, rates, trial, device="cpu", dropout=None):
         """Callable: bins (B,) -> network inputs (B, window × N); ``dropout`` draws the neurons to hide."""
@@ -223,14 +202,11 @@ class EncoderMethod(Saved, Method):
         check_numbers(self, Real, "learning_rate")
         if hasattr(self, "temperature"):
             check_numbers(self, Real, "temperature")
-        if not isinstance(self.neuron_dropout, Real) or not 0 <= self.neuron_dropout < 1:
-            raise ValueError(
-                f"neuron_dropout must be a probability, from 0 to below 1; got {self.neuron_dropout!r}"
-            )
-        if not isinstance(self.weight_averaging, Real) or not 0 <= self.weight_averaging <= 1:
-            raise ValueError(
-                f"weight_averaging must be a share of the steps, from 0 to 1; got {self.weight_averaging!r}"
-            )
+        dropout, averaging = self.neuron_dropout, self.weight_averaging
+        if not isinstance(dropout, Real) or not 0 <= dropout < 1:
+            raise ValueError(f"neuron_dropout must be a probability, from 0 to below 1; got {dropout!r}")
+        if not isinstance(averaging, Real) or not 0 <= averaging <= 1:
+            raise ValueError(f"weight_averaging must be a share of the steps, from 0 to 1; got {averaging!r}")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

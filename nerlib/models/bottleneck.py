@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from sklearn.linear_model import LinearRegression
+from torch.nn.functional import mse_loss
 
 from nerlib.models._common import regression_targets, select_columns
 from nerlib.models.base import EncoderMethod
@@ -37,8 +38,7 @@ class Bottleneck(EncoderMethod):
 
     def _objective(self, labels, trial, rng, device, lengths=None, anchors=None):
         columns = select_columns(labels, self.label_columns, self.periods, self.weights)
-        targets = regression_targets(*columns)
-        targets = torch.as_tensor(targets, dtype=torch.float32, device=device)
+        targets = torch.as_tensor(regression_targets(*columns), dtype=torch.float32, device=device)
         head = torch.nn.Linear(self.n_components, targets.shape[1]).to(device)
         if anchors is not None:  # the embedding of the first bins stays as it is, and so does what reads it
             known = LinearRegression().fit(anchors, targets[: len(anchors)].cpu())
@@ -50,7 +50,5 @@ class Bottleneck(EncoderMethod):
                 bins = draw_bins(rng, lengths or [len(labels)], self.batch_size)
                 yield bins, targets[torch.as_tensor(bins, device=device)]
 
-        def loss(embedding, target):
-            return torch.nn.functional.mse_loss(head(embedding), target)
-
-        return batches(), loss, list(head.parameters()) if anchors is None else []
+        trained = list(head.parameters()) if anchors is None else []
+        return batches(), lambda embedding, target: mse_loss(head(embedding), target), trained

@@ -37,11 +37,12 @@ class CEBRA(EncoderMethod):
         drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial, lengths=lengths)
         lengths = lengths or [len(labels)]
         negatives = np.random.default_rng(rng.integers(2**63))
-        batches = (
-            (np.concatenate([*pair, draw_bins(negatives, lengths, self.batch_size)]), None) for pair in drawn
-        )
+
+        def batches():
+            for pair in drawn:
+                yield np.concatenate([*pair, draw_bins(negatives, lengths, self.batch_size)]), None
 
         def loss(embedding, _):
             return infonce_loss(*embedding.chunk(3), temperature=self.temperature, normalized=True)
 
-        return batches, loss, []
+        return batches(), loss, []

@@ -10,10 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.utils import check_array, check_X_y
+from sklearn.utils import check_X_y
 
-from nerlib.models._common import FLOATS, check_numbers, seeded
-from nerlib.models._training import train
+from nerlib.models._common import LABELLED, check_numbers, seeded, train
 from nerlib.session import trial_bounds
 
 _ANCHOR_BINS = 2048  # bins of the fitted sessions that a model remembers, to align a new session with
@@ -36,17 +35,14 @@ def is_list(X) -> bool:
 
 def check_sessions(method, X, y, trial):
     """Rates, labels and trial ids or None of each session of a list, validated."""
-    trial = [None] * len(X) if trial is None else trial
+    number, trial = len(X), [None] * len(X) if trial is None else trial
     for name, given in {"y": y, "trial": trial}.items():
-        if not isinstance(given, (list, tuple)) or len(given) != len(X):
+        if not isinstance(given, (list, tuple)) or len(given) != number:
             found = f"{len(given)} of them" if isinstance(given, (list, tuple)) else type(given).__name__
-            raise ValueError(
-                f"X is a list of {len(X)} sessions, so {name} must be a list of {len(X)} arrays; got {found}"
-            )
-    sessions = [
-        check_session(method, *arrays, f"session {i}")
-        for i, arrays in enumerate(zip(X, y, trial, strict=True))
-    ]
+            expected = f"X is a list of {number} sessions, so {name} must be a list of {number} arrays"
+            raise ValueError(f"{expected}; got {found}")
+    given = enumerate(zip(X, y, trial, strict=True))
+    sessions = [check_session(method, *arrays, f"session {i}") for i, arrays in given]
     columns = [labels.shape[1] for _, labels, _ in sessions]
     if len(set(columns)) > 1:
         raise ValueError(f"sessions must have the same label columns; theirs number {columns}")
@@ -56,20 +52,10 @@ def check_sessions(method, X, y, trial):
 def check_session(method, X, y, trial, name):
     """Rates, labels (T, k) and trial ids or None of one session among several, validated."""
     try:
-        X, y = check_X_y(
-            X, y, dtype=FLOATS, multi_output=True, y_numeric=True, estimator=type(method).__name__
-        )
+        X, y = check_X_y(X, y, estimator=type(method).__name__, **LABELLED)
         return X, np.array(y, np.float64).reshape(len(X), -1), method._check_trial(trial, len(X), 1)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-
-
-def check_rates(X, n_neurons, session):
-    """Rates of one session among several, validated."""
-    X = check_array(X, dtype=FLOATS)
-    if X.shape[1] != n_neurons:
-        raise ValueError(f"session {session} was fitted with {n_neurons} neurons; X has {X.shape[1]}")
-    return X
 
 
 def pool(sessions):
@@ -100,6 +86,11 @@ def joined(parts, lengths):
     return gather
 
 
+def distinct(encoders):
+    """The first encoder, and of the others, which share all layers but one, that layer."""
+    return torch.nn.ModuleList([encoders[0], *(other[0] for other in encoders[1:])])
+
+
 def statistics(rates):
     """Mean and scale of each neuron; the scale is never small beside that of the other neurons."""
     deviation = rates.std(axis=0)
@@ -108,9 +99,8 @@ def statistics(rates):
 
 def fold(first, mean, scale):
     """Let a first layer that was trained on (rates − mean) / scale take rates as they are."""
-    mean, scale = (
-        torch.as_tensor(np.tile(v, first.in_features // len(v))).to(first.weight) for v in (mean, scale)
-    )
+    bins = first.in_features // len(mean)
+    mean, scale = (torch.as_tensor(np.tile(v, bins)).to(first.weight) for v in (mean, scale))
     with torch.no_grad():
         first.weight /= scale
         first.bias -= first.weight @ mean
@@ -118,16 +108,13 @@ def fold(first, mean, scale):
 
 def train_jointly(method, encoders, sessions, objective, generator):
     """Fit the first layers and the shared ones to standardised rates; returns the loss of each step."""
-    device, standards, parts = encoders[0][0].weight.device, [], []
-    for encoder, (rates, _, trial) in zip(encoders, sessions, strict=True):
-        mean, scale = statistics(rates)
-        standards.append((mean, scale))
+    device, parts = encoders[0][0].weight.device, []
+    standards = [statistics(rates) for rates, *_ in sessions]
+    for encoder, (mean, scale), (rates, _, trial) in zip(encoders, standards, sessions, strict=True):
         gather = method._gatherer((rates - mean) / scale, trial, device, generator)
         parts.append(lambda bins, first=encoder[0], gather=gather: first(gather(bins)))
-    gather, shared = joined(parts, [len(rates) for rates, *_ in sessions]), list(encoders[0])[1:]
-    trunk = torch.nn.Sequential(*shared)
-    weights = [weight for encoder in encoders for weight in encoder[0].parameters()]
-    weights += trunk.parameters()
+    gather = joined(parts, [len(rates) for rates, *_ in sessions])
+    trunk, weights = torch.nn.Sequential(*list(encoders[0])[1:]), distinct(encoders).parameters()
     losses = train(method, weights, lambda bins: encoders[0].place(trunk(gather(bins))), objective)
     for encoder, standard in zip(encoders, standards, strict=True):
         fold(encoder[0], *standard)
@@ -151,11 +138,8 @@ def calibrate(method, rates, labels, trial, max_iter):
         with seeded(int(seeds[1])):
             objective = method._objective(all_labels, all_trials, rng, device, lengths, anchors.embedding)
         gather = method._gatherer((rates - mean) / scale, trial, device, generator)
-        parts = [
-            lambda bins: points[torch.as_tensor(bins, device=device)],
-            lambda bins: encoder(gather(bins)),
-        ]
-        losses = train(method, encoder[0].parameters(), joined(parts, lengths), objective, steps)
+        embed = joined([lambda bins: points[bins], lambda bins: encoder(gather(bins))], lengths)
+        losses = train(method, encoder[0].parameters(), embed, objective, steps)
         return losses[steps // 2 :].mean()
 
     with seeded(int(seeds[1])):

@@ -1,6 +1,7 @@
 """NER: neural embeddings whose distances follow the rank of distances between movements."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -35,14 +36,11 @@ class NER(EncoderMethod):
         columns = {"periods": self.periods, "weights": self.weights}
         drawn = pairs(labels, batch_size=self.batch_size, rng=rng, trial=trial, lengths=lengths, **columns)
         targets = torch.as_tensor(labels, dtype=torch.float32, device=device)
-        settings = {"temperature": self.temperature, "threads": torch.get_num_threads()}
+        threads = torch.get_num_threads()
 
         def batches():
             for reference, positive in drawn:
                 own = targets[torch.as_tensor(reference, device=device)]
                 yield np.concatenate([reference, positive]), sort_labels(own, **columns, threads=1)
 
-        def loss(embedding, labels):
-            return rank_loss(embedding, labels, **settings)
-
-        return batches(), loss, []
+        return batches(), partial(rank_loss, temperature=self.temperature, threads=threads), []

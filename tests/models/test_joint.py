@@ -7,7 +7,7 @@ from toy import make_session
 
 from nerlib import CEBRA, NER, Bottleneck
 from nerlib.decoders import LinearDecoder
-from nerlib.models._training import train
+from nerlib.models._common import train
 from nerlib.sampling import draw_bins
 
 QUICK = {"max_iter": 150, "batch_size": 64, "random_state": 0, "device": "cpu"}

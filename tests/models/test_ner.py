@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from companion.idea import rank_agreement
 from nerlib import NER
-from nerlib.models._training import train
+from nerlib.models._common import train
 
 PERIODS = (None, None, 360.0)
 QUICK = {"max_iter": 30, "batch_size": 32, "random_state": 0, "device": "cpu", "periods": PERIODS}
