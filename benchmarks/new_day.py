@@ -34,11 +34,12 @@ import pandas as pd
 import torch
 from joblib import Parallel, delayed
 from joblib import hash as content_hash
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import r2_score
 
+from companion.templates import mean_rates
 from nerlib import Session
-from nerlib.alignment import align
+from nerlib.alignment import align, common_averages
 from nerlib.encoders import Encoder
 from nerlib.models import make_method
 
@@ -176,7 +177,27 @@ def by_rotation(earlier, known, scored, job):
     return decoder([there], [other]).predict(own.transform(scored.rates, scored.trial) @ rotation)
 
 
-BY = {"ridge": by_ridge, "joint": by_joint, "alone": by_alone, ANY: by_alone, "rotation": by_rotation}
+def by_template(earlier, known, scored, job):
+    """The average reach of the earlier days to one target a trial, decoded by the K trials from mean rates."""
+    directions, *averages = common_averages([s.velocity for s in earlier], earlier)
+    targets = known.direction[known.trial_starts]
+    decoded = np.full(scored.n_trials, targets[0])
+    if len(set(targets)) > 1:  # else there is nothing to tell apart
+        classes = LogisticRegression(max_iter=1000).fit(mean_rates(known), targets)
+        decoded = classes.predict(mean_rates(scored))
+    played = np.mean(averages, axis=0)[np.searchsorted(directions, decoded)]
+    trials = np.repeat(np.arange(scored.n_trials), scored.trial_lengths)
+    return played[trials, np.minimum(scored.bin_in_trial, played.shape[1] - 1)]
+
+
+BY = {
+    "ridge": by_ridge,
+    "template": by_template,
+    "joint": by_joint,
+    "alone": by_alone,
+    ANY: by_alone,
+    "rotation": by_rotation,
+}
 
 
 def cells(target, job):
@@ -281,6 +302,7 @@ def test_jobs(sessions, records):
     settled = chosen(records)
     for window in (10, 1):
         yield from (make_job(s, "ridge", "ridge", window, "test", every, {}) for s in sessions)
+    yield from (make_job(s, "template", "average reach", 10, "test", every, {}) for s in sessions)
 
     def jobs(way, method, window, asked, **more):
         once = way in ("frozen", "rotation")  # a fit that serves all numbers of trials

@@ -17,6 +17,7 @@ PARITY = 0.03  # how near joint CEBRA should be to the package, set before the r
 GOALS = {8: 0.65, 16: 0.88, 32: 0.94}  # share of the R² with all trials, set before the run
 NETWORKS = ("NER", "MSE bottleneck", "CEBRA-velocity")
 RIDGE, RIDGE_ONE_BIN = ({"way": "ridge", "method": "ridge", "window": bins} for bins in (10, 1))
+TEMPLATE = {"way": "template", "method": "average reach"}
 
 
 def _ways(network, window=10):
@@ -40,6 +41,7 @@ TABLE: dict[str, dict] = {  # what is compared with ridge in `lead_table`
 }
 TABLE |= {f"{name}, new first layer, all recordings": line for name, line in _ALL_RECORDINGS.items()}
 TABLE["NER, alone, rotated"] = {"way": "rotation"}
+TABLE["average reach, decoded direction"] = TEMPLATE
 TABLE |= {f"{name}, the day alone, any form": ALONE[name] for name in ("NER", "MSE bottleneck")}
 BEST, RIVAL = TABLE["NER, new first layer, 3 fits"], "MSE bottleneck, new first layer, 3 fits"
 ONE_BIN = {  # the same with one bin of history, one fit
@@ -49,6 +51,7 @@ PANELS = {  # title -> name of a line -> arguments of `only`
     "New first layer, three fits averaged": {
         "NER": BEST,
         "MSE bottleneck": TABLE[RIVAL],
+        "average reach, decoded direction": TEMPLATE,
         "ridge, 10 bins": RIDGE,
     },
     "NER, one fit": {

@@ -36,8 +36,8 @@ def _templates(session):
     if not np.isin(true, directions).all():
         raise ValueError(f"{session.name}: some directions of test trials have no training trial")
     decoder = LogisticRegression(max_iter=1000)
-    decoder.fit(_mean_rates(train), train.direction[train.trial_starts])
-    decoded = decoder.predict(_mean_rates(test))
+    decoder.fit(mean_rates(train), train.direction[train.trial_starts])
+    decoded = decoder.predict(mean_rates(test))
     of_time = np.average(averages, axis=0, weights=np.unique(train.direction, return_counts=True)[1])
     which = [np.searchsorted(directions, chosen) for chosen in (true, decoded)]
     played = [averages[i] for i in which] + [np.broadcast_to(of_time, (len(starts), *of_time.shape))]
@@ -52,7 +52,7 @@ def _templates(session):
         yield about | {"method": name, "protocol": "corrected", "seconds": 0.0} | found
 
 
-def _mean_rates(session):
-    """Mean rates of each trial: array (n_trials, N)."""
+def mean_rates(session: Session) -> np.ndarray:
+    """Mean rates of each trial: array (n_trials, N), spikes/bin."""
     sums = np.add.reduceat(session.rates, session.trial_starts, axis=0, dtype=np.float64)
     return sums / session.trial_lengths[:, None]
