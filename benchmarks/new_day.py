@@ -178,7 +178,7 @@ def by_rotation(earlier, known, scored, job):
 
 
 def by_template(earlier, known, scored, job):
-    """The average reach of the earlier days to one target a trial, decoded by the K trials from mean rates."""
+    """The earlier days' average reach to one target a trial, decoded from its mean rates by the K trials."""
     directions, *averages = common_averages([s.velocity for s in earlier], earlier)
     targets = known.direction[known.trial_starts]
     decoded = np.full(scored.n_trials, targets[0])

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
+from sklearn.metrics import r2_score
 from toy import make_session
 
-from companion import paper
+from companion import paper, templates
 
 ROOT = Path(__file__).parents[1]
 
@@ -253,10 +254,20 @@ def test_every_way_decodes_a_new_day(new_day, way, monkeypatch):
 def test_kept_scores_of_a_new_day_are_of_the_chosen_settings(new_day):
     records = json.loads(new_day.PATH.read_text())["records"]
     chosen = new_day.chosen(records)
-    networks = [r for r in records if r["split"] == "test" and r["way"] != "ridge"]
+    networks = [r for r in records if r["split"] == "test" and r["way"] not in ("ridge", "template")]
     assert networks
     for r in networks:
         assert r["settings"] == chosen[r["way"], r["method"], r["monkey"]]
+
+
+def test_the_average_reach_of_the_same_day_is_the_template_of_chapter_3(new_day, session):
+    train, test = session.split()
+    decoded = new_day.by_template([train], train, test, None)
+    expected = {r["method"]: r["velocity_r2"] for r in templates.records([session])}
+    r2 = r2_score(test.velocity, decoded)
+    assert r2 == pytest.approx(expected["average reach, decoded direction"], abs=1e-9)
+    one = new_day.by_template([train], train.select(slice(1)), test, None)  # a single target is all it knows
+    assert len(np.unique(one.reshape(test.n_trials, -1), axis=0)) == 1
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ PANELS = {  # title -> name of a line -> arguments of `only`
     "New first layer, three fits averaged": {
         "NER": BEST,
         "MSE bottleneck": TABLE[RIVAL],
-        "average reach, decoded direction": TEMPLATE,
+        "average reach": TEMPLATE,
         "ridge, 10 bins": RIDGE,
     },
     "NER, one fit": {

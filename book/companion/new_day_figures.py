@@ -43,7 +43,8 @@ def curves(table: pd.DataFrame, panels: dict, sessions: Sequence[Session]) -> Fi
         n = len(new_day.by_recording(next(iter(found_lines.values()))))
         panel.set(title=f"{title} (n = {n})", xlabel="labelled trials of the new day", ylim=(-0.15, 1))
         panel.axhline(0, color="0.85", linewidth=0.8, zorder=0)
-        panel.legend(frameon=False, loc="best")
+        low = len(panels) > 2 or len(lines) > 4  # where the curves leave room
+        panel.legend(frameon=False, loc="lower right" if low else "upper left")
     axes[0, 0].set_ylabel("velocity R², held out")
     return finish(drawn, sessions)
 

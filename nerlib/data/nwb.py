@@ -25,9 +25,12 @@ class TrialsLeftOut(UserWarning):
     """Trials that a reader left out unasked; ``counts`` is a dict, reason -> number of trials."""
 
     def __init__(self, file: str, counts: dict[str, int]):
+        super().__init__(file, counts)
         self.counts = counts
-        listed = ", ".join(f"{count} {reason}" for reason, count in counts.items())
-        super().__init__(f"{file}: left out trials: {listed}")
+
+    def __str__(self):
+        listed = ", ".join(f"{count} {reason}" for reason, count in self.counts.items())
+        return f"{self.args[0]}: left out trials: {listed}"
 
 
 def read_nwb(

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from nerlib._files import write_whole
 from nerlib.encoders import ReadIn
 from nerlib.models import joint
-from nerlib.models._common import pick_device
+from nerlib.models._common import pick_device, seeded
 
 
 class Saved:
@@ -92,8 +92,9 @@ def _unpacked(cls, tensors, about, device):
     model.n_iter_ = len(model.loss_curve_)
     model.anchors_ = joint.Anchors(*(tensors.pop(f"anchors.{k}").numpy() for k in joint.Anchors._fields))
     first, *others = about["n_neurons"]
-    encoder = model._make_encoder(first, about["joint"])
-    encoders = [encoder, *(encoder.for_session(n, model.window) for n in others)]
+    with seeded(0):  # the first weights are random, and replaced; the caller's random numbers stay
+        encoder = model._make_encoder(first, about["joint"])
+        encoders = [encoder, *(encoder.for_session(n, model.window) for n in others)]
     weights = {k.removeprefix("encoders."): v for k, v in tensors.items()}
     joint.distinct(encoders).load_state_dict(weights)
     model.encoders_ = [each.to(pick_device(device)).eval() for each in encoders]

@@ -1,3 +1,4 @@
+import pickle
 import sys
 from datetime import UTC
 from pathlib import Path
@@ -461,3 +462,8 @@ def test_the_recorded_file(recorded_file):
 def test_the_recorded_file_has_no_behaviour(recorded_file):
     with pytest.raises(DataError, match="desc-test_ecephys.nwb: no time series 'behavior/hand_vel'"):
         read_nwb(recorded_file, **MAZE_SCHEMA)
+
+
+def test_a_warning_of_trials_left_out_reaches_other_processes():
+    told = pickle.loads(pickle.dumps(TrialsLeftOut("a.nwb", {"too short": 2})))
+    assert told.counts == {"too short": 2} and str(told) == "a.nwb: left out trials: 2 too short"

@@ -163,7 +163,9 @@ def test_saved_and_loaded_is_the_same(data, tmp_path):
     rates, labels, trial = data
     model = NER(**QUICK, window=2, weights=(1.0, 2.0, 0.5)).fit(rates, labels, trial)
     model.save(tmp_path / "model.safetensors")
+    state = torch.get_rng_state()
     loaded = NER.load(tmp_path / "model.safetensors", device="cpu")
+    assert torch.equal(torch.get_rng_state(), state)  # the caller's random numbers stay
     assert np.array_equal(loaded.transform(rates, trial), model.transform(rates, trial))
     assert np.array_equal(loaded.loss_curve_, model.loss_curve_)
     expected = {k: v for k, v in model.get_params().items() if k != "device"}
