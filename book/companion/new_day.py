@@ -66,10 +66,9 @@ PANELS = {  # title -> name of a line -> arguments of `only`
 
 
 def curves(records: Sequence[dict]) -> pd.DataFrame:
-    """Test scores by way, method, bins of history, pool, fits and number of trials.
+    """Test scores as a DataFrame, one row a recording and draw of the labelled trials.
 
-    Returns a DataFrame with the columns way, method, window, pool, members, trials (`ALL` for all of the
-    day), session, recording, draw (of the labelled trials), r2; one row a recording and draw.
+    Columns: way, method, window, pool, members, trials (`ALL` of the day), session, recording, draw, r2.
     """
     table = pd.DataFrame(records).query("split == 'test'")
     table = table.assign(
@@ -134,8 +133,7 @@ def _estimate(values):
 def lead(curve: pd.DataFrame, other: pd.DataFrame) -> dict:
     """Number of trials -> `Estimate` of the difference of two curves, where both have recordings enough.
 
-    Differences are taken draw by draw, on the same labelled trials, and averaged over the draws of a
-    recording.
+    Differences are taken draw by draw, on the same labelled trials, and averaged within a recording.
     """
     differences = by_recording(curve - other).dropna(axis="columns", how="all")
     enough = differences.notna().sum() >= intervals.MIN_SESSIONS
