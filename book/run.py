@@ -175,7 +175,7 @@ def stage(chapters, source):
     for path in source.iterdir():
         if path.name not in keep:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    skip = ("*.ipynb", "*.py", "companion", "recordings", "published.json", "__pycache__", ".*")
+    skip = ("*.ipynb", "*.py", "companion", "recordings", "results", "published.json", "__pycache__", ".*")
     shutil.copytree(BOOK, source, ignore=shutil.ignore_patterns(*skip), dirs_exist_ok=True)
     if (ROOT / "CITATION.cff").is_file():  # the page *How to cite* shows it
         shutil.copy(ROOT / "CITATION.cff", source)
@@ -264,7 +264,7 @@ def make_book(output, data, profile, given, timeout, publishing):
         state, source = State(output / "state.json"), output / "source"
         stage(chapters, source)
         prepare_kernel(output)
-        files = [path for path in sorted(BOOK.glob("*/")) if path.name != "companion"]
+        files = [path for path in sorted(BOOK.glob("*/")) if path.name not in ("companion", "results")]
         files += [ROOT / "constraints.txt", *sorted(BOOK.glob("companion/*.csv"))]
         common = [platform.python_version(), code(), [digest(path) for path in files]]
         if state.done.get("sessions") != present_sessions(data):

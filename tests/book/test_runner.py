@@ -240,6 +240,10 @@ def test_second_run_does_nothing(copy):
     done = run(copy)
     assert done.returncode == 0
     assert done.stdout.count("unchanged") == 3 and "running" not in done.stdout
+    stray = copy / "book" / "results" / "z_first.json"  # of a notebook that was run by hand
+    stray.parent.mkdir()
+    stray.write_text("{}")
+    assert run(copy).stdout.count("unchanged") == 3
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
