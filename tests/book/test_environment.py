@@ -109,7 +109,7 @@ def test_what_the_book_imports_is_asked_for():
     for notebook in (ROOT / "book").glob("*.ipynb"):
         cells = json.loads(notebook.read_text())["cells"]
         sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
-    own = {"nerlib", "companion", "recordings"}
+    own = {"nerlib", "companion", "recordings", "pages"}
     names = set().union(*(imports(ast.parse(source)) for source in sources)) - own
     missing = absent(names, asked("book"))
     assert not missing, f"the book imports {missing}; add it to the extra `book` in pyproject.toml"
